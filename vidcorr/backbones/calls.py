@@ -39,7 +39,7 @@ def outputs_in_call(
     is_exporting = torch.compiler.is_exporting()
     if not is_exporting and (torch.compiler.is_compiling() or any(part._compiled_call_impl for part in parts)):
         return _traced_outputs(network, paths, call, images)
-    ends = ends and not is_exporting and not any(is_sharded(part) for part in parts)
+    ends = ends and not is_exporting and not any(map(is_sharded, map(type, parts)))
     kept: dict[str, Any] = {}
     thread, has_graph, end = threading.get_ident(), torch.is_grad_enabled(), Reached()
 
@@ -52,7 +52,7 @@ def outputs_in_call(
         kept[path] = output
         if ends and len(kept) == len(paths):
             raise end
-        kept[path] = _cloned(output)  # a later layer may change it in place
+        kept[path] = _cloned(output)
 
     with ExitStack() as stack:
         for path in filter(None, paths):

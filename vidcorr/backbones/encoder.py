@@ -88,7 +88,7 @@ class Encoder(Changeable, nn.Module):
     ) -> None:
         super().__init__()
         outer = unwrapped(network)
-        self.network: Any = inner_network(outer)  # of a LightningModule, for example, its backbone
+        self.network: Any = inner_network(outer)
         if any(map(nn.parameter.is_lazy, self.network.parameters())):
             remedy = "call it once, on an image, in the function or constructor that makes it"
             raise ValueError(
@@ -137,21 +137,17 @@ class Encoder(Changeable, nn.Module):
             placed: first move a network that `load` made, not a user's own, to the GPU, if there is one.
 
         Returns:
-            A `FeatureExtractor`, in eval mode. For a network with a method `feature_extractor`, what this returns.
-            A video encoder returns itself there, so its view is a shallow copy over the same network.
+            A `FeatureExtractor`, in eval mode; what a network's own method `feature_extractor` returns; of a video
+            encoder a shallow copy over the same network.
 
         Raises:
             ValueError: if the stage is no text, if the network has no such stage, stride or dilation, or normalises RGB
                 by code of its own while the caller states its input.
-
-        Example:
-            >>> view = Encoder(nn.Conv2d(3, 8, 8, 8)).view()
-            >>> view.stride, view(torch.zeros(1, 3, 64, 96)).shape
-            (8, torch.Size([1, 8, 8, 12]))
         """
         if placed and self.is_ours:
             self.network.to(gpu_or_cpu())
-        options: dict[str, Any] = {"dilated": dilated} if dilated else {}  # a user's own method may not take it
+        # a user's own method may not take it
+        options: dict[str, Any] = {"dilated": dilated} if dilated else {}
         stage = stage or self.default_stage
         stride = stride or self.default_stride
         if not isinstance(stage, str | None):
@@ -169,7 +165,7 @@ class Encoder(Changeable, nn.Module):
                 facts["input"] = OF_RANDOM
         if self.stated is not None:
             facts["input"] = self.stated
-            if not view.normalises:  # the stated input would not be used
+            if not view.normalises:
                 name = view.network_name
                 raise ValueError(f"{name}: makes its input by code of its own: leave mean and deviation out")
         return view.changed(**facts)
@@ -180,7 +176,7 @@ class Encoder(Changeable, nn.Module):
 
         The spec states the input only if the input has a source and the network's view normalises by it.
         """
-        name = self.made_by.located[0]  # of a folder its name, `transformers:FOLDER`
+        name = self.made_by.located[0]
         if not name:
             return None
         arguments = getattr(self.network, "made_with", self.made_by.arguments)
@@ -191,16 +187,7 @@ class Encoder(Changeable, nn.Module):
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Return a digest of the types, shapes and numbers of all weights in order, without their names.
-
-    Returns:
-        12 hexadecimal digits.
-
-    Example:
-        >>> network = nn.Linear(2, 2)
-        >>> weights_digest(nn.Sequential(network)) == weights_digest(network)
-        True
-    """
+    """Return a digest (12 hexadecimal digits) of the types, shapes and numbers of all weights, without their names."""
     tensors = [each.detach().contiguous() for each in module.state_dict().values() if isinstance(each, Tensor)]
     digest = hashlib.blake2b("; ".join(f"{each.dtype} {tuple(each.shape)}" for each in tensors).encode())
     for tensor in tensors:

@@ -41,12 +41,13 @@ def export(checkpoint: str | Path, output: str | Path) -> str:
         raise ValueError(f"{checkpoint}: {kind} holds no whole network with a name; export the encoder's own file")
     loading = _loading_code(encoder, output)
     about = {"class_path": import_path(Encoder), "version": version("vidcorr"), "encoder": spec.to_dict()}
-    with unfinished(output) as temporary:  # moved to `output` at the end
-        tensors: dict[str, torch.Tensor] = {}
-        for name, tensor in encoder.network.state_dict().items():
-            tensors[name] = tensor.clone(memory_format=torch.contiguous_format)  # `save` refuses shared memory
+    with unfinished(output) as temporary:
+        weights = encoder.network.state_dict().items()
+        # `save` refuses shared memory
+        tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in weights}
         content = save(tensors, {"format": "pt", METADATA_KEY: json.dumps(about), "load": loading})
-        temporary.write_bytes(content)  # not `save_file`, which lets no other user read the file
+        # not `save_file`, which lets no other user read the file
+        temporary.write_bytes(content)
     return loading
 
 
@@ -72,7 +73,7 @@ def export_onnx(network: str, output: Path, size: tuple[int, int]) -> str:
     view = encoder.view()
     if view.in_order:
         raise ValueError(f"{network}: a video encoder maps no single images, as ONNX's graph would")
-    images = torch.rand(1, 3, *size)  # any numbers: torch traces the view with them
+    images = torch.rand(1, 3, *size)
     # dynamo: by torch.export; external_data False: the weights are in the file itself
     with unfinished(output) as temporary, torch.no_grad():
         options: dict[str, Any] = {"input_names": ["images"], "output_names": ["map"]}

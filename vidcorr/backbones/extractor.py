@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Literal, Self
 
 import torch
@@ -122,7 +123,7 @@ class FeatureExtractor(View):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             given = f"{images.dtype} {tuple(images.shape)}"
             raise ValueError(f"images must be float RGB (N, 3, H, W) in [0, 1], got {given}")
-        if not self.normalises or self.input.is_unit:  # unit: mean 0 and deviation 1, which change nothing
+        if not self.normalises or self.input.is_unit:
             return images
         return normalised(images, self.input).contiguous(memory_format=torch.channels_last)
 
@@ -154,15 +155,10 @@ WRAPPERS = {"DataParallel", "DistributedDataParallel", "AveragedModel", "ModelEm
 SHARDED = {"DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule"}
 
 
-_sharded: dict[type, bool] = {}
-
-
-def is_sharded(module: object) -> bool:
-    """Return whether a module shares its work with other processes, also behind its call."""
-    kind = type(module)
-    if kind not in _sharded:
-        _sharded[kind] = any(base.__name__ in SHARDED for base in kind.__mro__)
-    return _sharded[kind]
+@cache
+def is_sharded(kind: Any) -> bool:
+    """Return whether modules of a class share their work with other processes, also behind their call."""
+    return any(base.__name__ in SHARDED for base in kind.__mro__)
 
 
 def wrappers_of(network: Any) -> list[Any]:
@@ -173,7 +169,7 @@ def wrappers_of(network: Any) -> list[Any]:
         >>> [type(each).__name__ for each in wrappers_of(torch.optim.swa_utils.AveragedModel(network))]
         ['AveragedModel', 'Conv2d']
     """
-    inner = getattr(network, "_orig_mod", None)  # torch.compile's name for the network
+    inner = getattr(network, "_orig_mod", None)
     if inner is None and any(base.__name__ in WRAPPERS for base in type(network).__mro__):
         inner = network.ema if hasattr(network, "ema") else network.module
     return [network] if inner is None else [network, *wrappers_of(inner)]

@@ -75,26 +75,18 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     """Return the name of the family of weights: the first of `FAMILIES` whose signs all match the weights' names.
 
     Args:
-        spec: name of the network; None if it is unknown.
-
-    Returns:
-        A family, or `NAMED` for weights of no family if the network is known.
+        spec: name of the network, whose weights of no family are `NAMED`; None if it is unknown.
 
     Raises:
         ValueError: for weights of no family if the network is unknown.
 
     Example:
-        >>> one = torch.ones(1)
-        >>> family_of({"encoder_q.conv1.weight": one, "queue": one}, None, "moco.pth")
+        >>> family_of({"encoder_q.conv1.weight": torch.ones(1), "queue": torch.ones(1)}, None, "moco.pth")
         'moco'
-        >>> family_of({"embeddings.cls_token": one}, None, "own.pth")
-        Traceback (most recent call last):
-            ...
-        ValueError: own.pth: of a model of transformers: name its folder, with its config.json
     """
     for name, table in FAMILIES.items():
         matched = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
-        if matched and all(matched):  # a family without signs is never recognised
+        if matched and all(matched):
             return name
     if spec is not None:
         return NAMED
@@ -160,7 +152,7 @@ def renamed_by(table: Mapping[str, Any], state: State) -> tuple[State, dict[str,
             unused[key] = reasons[0]
         elif not names:
             unknown.append(key)
-        elif names[0] in renamed:  # the file holds two networks
+        elif names[0] in renamed:
             raise ValueError(f"two tensors, one of them {key}, would both become {names[0]}; name one, FILE#NAME")
         else:
             renamed[names[0]] = tensor
@@ -176,12 +168,13 @@ def as_network(table: Mapping[str, Any], state: State, spec: str | None = None) 
         ValueError: for a transformer of a width that no family has.
     """
     if PLACES in state:
-        state = state | {PLACES: state[PLACES][0]}  # without the axis of the batch
+        state = state | {PLACES: state[PLACES][0]}
     state = _with_biases_of_timm(state) if "storage_tokens" in state else state
     name = spec or architecture_of(state, table)
     if table.get("by_timm"):
         network = _without_weights(name)
-        marked = state | {"mask_token": torch.empty(0)}  # timm recognises DINOv2's files by this key
+        # timm recognises DINOv2's files by this key
+        marked = state | {"mask_token": torch.empty(0)}
         state = importlib.import_module(type(network).__module__).checkpoint_filter_fn(marked, network)
     encoder: dict[str, Any] = {"spec": name}
     if table.get("imagenet"):
@@ -263,17 +256,12 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
             empty for the whole file.
 
     Raises:
-        ValueError: one line, if the file or the part holds no weights, or if `preferred` finds several networks equally
-            good.
+        ValueError: if the file or the part holds no weights, or if `preferred` finds several networks equally good.
 
     Example:
         >>> content = {"state_dict": {"module.encoder_q.bias": torch.ones(1), "module.encoder_k.bias": torch.zeros(1)}}
         >>> list(weights_in(content, "moco.pth")), weights_in(content, "moco.pth", part="encoder_k")
         (['encoder_q.bias', 'encoder_k.bias'], {'bias': tensor([0.])})
-        >>> weights_in(content, "moco.pth", part="decoder")
-        Traceback (most recent call last):
-            ...
-        ValueError: moco.pth: has no weights under decoder; it has encoder_q, encoder_k
     """
     require_small(content, path, (Mapping,))
     states = states_in(content)
@@ -281,9 +269,9 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
         remedy = "save the weights alone, torch.save(network.state_dict(), FILE)"
         what = "a mapping of names to tensors, perhaps code, which is not run"
         raise ValueError(f"{path}: holds no weights, {what}: {remedy}")
-    if part in states:  # PART is an entry of the file
+    if part in states:
         return without_wrappers(states[part])
-    state = without_wrappers(states[preferred(states, path)])  # in it, PART begins the names of weights
+    state = without_wrappers(states[preferred(states, path)])
     if not part:
         return state
     weights = without_wrappers(without_prefix(state, f"{part}."))
@@ -294,16 +282,13 @@ def weights_in(content: object, path: str | Path, part: str = "") -> State:
 
 
 def preferred(places: Collection[str], path: str | Path) -> str:
-    """Return the place of the network in a file; of several places the best by `PREFERRED`, and print the choice.
-
-    Args:
-        places: dotted names of entries of the file, or beginnings of the names of its weights.
+    """Return the best of several places of a network in a file, by `PREFERRED`, and print the choice.
 
     Raises:
         ValueError: if several places are equally good.
     """
     best = list(places)
-    for name in reversed(PREFERRED):  # from the worst name to the best, so that the best one wins
+    for name in reversed(PREFERRED):
         best = [place for place in places if place.partition(".")[0] == name] or best
     names = ", ".join(places)[:LONGEST]
     if len(best) > 1:
@@ -318,19 +303,12 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
 
     Args:
         place: dotted name of `content`, if it is an entry of a file.
-
-    Example:
-        >>> weights = {"conv1.weight": torch.ones(1)}
-        >>> list(states_in({"epoch": 3, "nets": {"student": weights, "teacher": weights}}))
-        ['nets.student', 'nets.teacher']
-        >>> list(states_in(weights)), list(states_in({"optimizer": {0: weights}}))
-        ([''], [])
     """
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        return {}  # as an optimiser's state, whose keys are numbers
+        return {}
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     others = [name for name in content if name not in tensors and name.rpartition(".")[2] != EXTRA_STATE]
-    if tensors and not others:  # else weights may lie deeper
+    if tensors and not others:
         has_numbers = any(tensor.is_floating_point() for tensor in tensors.values())  # not the state of a generator
         return {place: tensors} if has_numbers else {}
     states: dict[str, State] = {}
@@ -340,14 +318,7 @@ def states_in(content: object, place: str = "") -> dict[str, State]:
 
 
 def without_wrappers(state: State) -> State:
-    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average.
-
-    Example:
-        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "n_averaged": torch.tensor(3)}))
-        ['conv1.weight']
-        >>> list(without_wrappers({"module.conv1.weight": torch.ones(1), "queue": torch.ones(1)}))  # no wrapper
-        ['module.conv1.weight', 'queue']
-    """
+    """Return weights under names without `INNER_WRAPPERS`, and without the `module.` of DataParallel or an average."""
     named = {INNER_WRAPPERS.sub("", name): tensor for name, tensor in state.items()}
     wrapped = without_prefix(named, "module.")
     other_names = [name for name in named if not name.startswith("module.")]
@@ -368,12 +339,6 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
 
     Raises:
         ValueError: if the network fits behind several prefixes, and none is preferred.
-
-    Example:
-        >>> state = dict.fromkeys(["encoder.weight", "encoder.bias", "encoder.fc.weight", "head.bias"], torch.ones(1))
-        >>> list(under_own_names(state, nn.Linear(1, 1), "own.pth"))
-        own.pth: takes the weights below encoder
-        ['weight', 'bias']
     """
     own = network.state_dict().keys()
     if not own or state.keys() == own:
@@ -382,11 +347,11 @@ def under_own_names(state: State, network: nn.Module, source: str | Path, drop_c
     first_name = f".{next(iter(own))}"
     candidates = sorted(name.removesuffix(first_name) for name in state if name.endswith(first_name))
     places = [place for place in candidates if own <= without_prefix(state, f"{place}.").keys()]
-    if places and not own <= state.keys():  # names that are there without a prefix need none
+    if places and not own <= state.keys():
         prefix = preferred(places, source)
         print(f"{source}: takes the weights below {prefix}", flush=True)
         state = without_prefix(state, f"{prefix}.")
-        drop_classifier = True  # behind the prefix it is of the file's own network
+        drop_classifier = True
     if not drop_classifier:
         return state
     return {name: tensor for name, tensor in state.items() if name in own or not CLASSIFIER.fullmatch(name)}

@@ -28,7 +28,7 @@ def one_line_errors(what: str, how: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # of many types
+    except Exception as error:
         remedy = f"; where there is a network, {how}" if how else ""
         raise ValueError(f"{what}: {reason(error)}{remedy}") from error
 
@@ -57,11 +57,11 @@ def image_model(name: str) -> nn.Module:
     network: Any = getattr(model, "vision_model", model)
     try:
         processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError):  # without a processor its input is unknown
+    except (OSError, ValueError):
         return network.eval()
     if getattr(processor, "do_flip_channel_order", False):
         raise ValueError(f"{name}: takes BGR: give a module that swaps the channels")
-    largest = 255 * processor.rescale_factor if processor.do_rescale else 255.0  # white, as the model gets it
+    largest = 255 * processor.rescale_factor if processor.do_rescale else 255.0
     stated = processor if processor.do_normalize else Input()
     mean, std = getattr(stated, "image_mean", (0.0,) * 3), getattr(stated, "image_std", (1.0,) * 3)
     of_unit = {"mean": [each / largest for each in mean], "std": [each / largest for each in std]}

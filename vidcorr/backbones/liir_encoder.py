@@ -40,9 +40,9 @@ class PositionMap(nn.Module):
         super().__init__()
         self.kind = kind
         self.channels = channels
-        if kind == "1dape":  # learned for each cell
+        if kind == "1dape":
             self.places = nn.Parameter(torch.zeros(channels, size, size))
-        elif kind == "2dape":  # learned for each column and each row; "2dspe" and "none" learn nothing
+        elif kind == "2dape":
             self.columns = nn.Parameter(torch.zeros(channels // 2, size))
             self.rows = nn.Parameter(torch.zeros(channels // 2, size))
 
@@ -98,12 +98,12 @@ class LiirEncoder(nn.Module):
         self.layer1 = _stage(64, 64, stride=1)
         self.layer2 = _stage(64, 128, stride=2)
         self.layer3 = _stage(128, 256, stride=1)
-        self.layer4 = _stage(256, 256, stride=1) if stages == 4 else nn.Sequential()  # empty: no blocks
+        self.layer4 = _stage(256, 256, stride=1) if stages == 4 else nn.Sequential()
         self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
         for convolution in convolutions_of(self):
             if convolution is not self.affinity:  # keeps torch's start: it is no layer of the ResNet
                 nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-        self.to(memory_format=torch.channels_last)  # as its input in `stem`
+        self.to(memory_format=torch.channels_last)
 
     def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
         """Return the maps `(N, 64, H/2, W/2)` of the first layer, with the position map added.
@@ -115,7 +115,7 @@ class LiirEncoder(nn.Module):
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
         position = self.position((x.shape[2], x.shape[3]))
-        if position is None:  # of kind "none"
+        if position is None:
             return x
         position = to_device(position, x.device).to(x.dtype)
         return x + (position if modulate is None else modulate(position))
@@ -126,7 +126,7 @@ class LiirEncoder(nn.Module):
         Args: as `stem`.
         """
         x = self.stem(lab, modulate)
-        for layer in LAYER_OF_STAGE.values():  # layer1 to layer4
+        for layer in LAYER_OF_STAGE.values():
             x = self.get_submodule(layer)(x)
         return self.affinity(x)
 

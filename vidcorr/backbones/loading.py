@@ -66,7 +66,8 @@ def load(
     elif isinstance(network, Encoder):
         encoder = network
     else:
-        encoder = _around(unwrapped(network)).changed(is_ours=False)  # the user's module stays on its device
+        # the user's module stays on its device
+        encoder = _around(unwrapped(network)).changed(is_ours=False)
     stated = stated_input(mean, std)
     return encoder if stated is None else encoder.changed(stated=stated)
 
@@ -75,7 +76,7 @@ def _around(module: Any, **facts: Any) -> Encoder:
     """Return the encoder of a module; of a method of vidcorr without features of its own, its property `evaluated`."""
     if getattr(module, "has_own_features", True):  # a network that is no method of vidcorr lacks the attribute
         return Encoder(module, **facts)
-    facts.pop("described", None)  # the method describes its backbone itself
+    facts.pop("described", None)
     return module.evaluated.changed(user_module=(module,), **facts)
 
 
@@ -155,7 +156,7 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
     module_name, _, member = name.partition(":")
     arguments = None
     if USERS_CALLABLE.fullmatch(name) and is_module(import_named(module_name, member, f"backbone {name}")):
-        arguments = own_arguments(content.get("hyper_parameters"))  # none to a function
+        arguments = own_arguments(content.get("hyper_parameters"))
     spec = EncoderSpec(name, arguments=arguments, label=str(path))
     try:
         network, described = build(spec, with_weights=False)
@@ -170,7 +171,8 @@ def _load_file(name: str, path: Path, part: str) -> Encoder:
         remedy = f"name a function that returns the network for these weights, my_module:my_network={path}"
         raise ValueError(f"{error}; or {remedy}") from error
     encoder = Encoder(network.eval(), described=described.with_weights_of(path, content), made_by=spec)
-    of_family = input_of_family(family)  # counts only if nothing else states the input
+    # counts only if nothing else states the input
+    of_family = input_of_family(family)
     return encoder.changed(stated=of_family) if of_family is not None and encoder.input == UNKNOWN else encoder
 
 
@@ -191,12 +193,12 @@ def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
         recipe = recipe_of(checkpoint, path)
         package, _, kind = recipe["class_path"].rpartition(".")
         encoder = _encoder_of_fields({"spec": f"{package}:{kind}", "arguments": recipe["init_args"]}, path)
-        (module,) = encoder.user_module  # the module of the checkpoint's class
+        (module,) = encoder.user_module
         if hasattr(module, "configure_model"):  # Lightning's hook, which may make layers
             module.configure_model()
         load_weights(module, checkpoint["state_dict"], path)
     else:
-        prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""  # of the names of the encoder's weights
+        prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         if stated == {}:
             remedy = f"give my_module:my_network={path}, a function of yours, or load_from_checkpoint(…, backbone=it)"
             raise Refused(f"{path}: its network was a module without a name: {remedy}")
@@ -248,11 +250,6 @@ def trainable_network(spec: Any) -> Encoder:
 
     Raises:
         ValueError: for an unknown form of spec, a stride, or a checkpoint with a part of a network.
-
-    Example:
-        >>> encoder = trainable_network("torchvision:resnet18@res4")
-        >>> encoder.network.training, encoder.default_stage, encoder.input.source
-        (True, 'res4', 'as in training')
     """
     if isinstance(spec, nn.Module):  # a checkpoint cannot name it: `load_from_checkpoint(FILE, backbone=module)`
         encoder = load(spec)

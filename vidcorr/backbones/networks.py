@@ -45,7 +45,7 @@ class EncoderSpec:
         pretrained: load the library's weights, for names of timm and torchvision; others ignore it.
         seed: seed of random weights; None draws them from torch's state.
         input: the RGB that the network gets, stated by the caller; None: as the network or its library states.
-        arguments: of a callable; of a network of transformers its configuration, in place of its folder.
+        arguments: of a callable.
         label: name of the row in tables, such as that of the run if `text` is a run's checkpoint; None is the text.
 
     Attributes:
@@ -86,7 +86,7 @@ class EncoderSpec:
             "stride": None if stride is None else int(stride),
             "pretrained": implies_weights or (self.pretrained and takes_weights),
         }
-        for attribute, value in settled.items():  # the dataclass is frozen
+        for attribute, value in settled.items():
             object.__setattr__(self, attribute, value)
 
     @classmethod
@@ -101,14 +101,6 @@ class EncoderSpec:
 
         Raises:
             ValueError: for another form, or fields that a spec does not have.
-
-        Example:
-            >>> EncoderSpec.of({"spec": "timm:resnet18", "stage": "layer3"}, "own.ckpt").to_dict()
-            {'spec': 'timm:resnet18', 'stage': 'layer3'}
-            >>> EncoderSpec.of({"spec": "my:net", "depth": 3}, "own.ckpt")
-            Traceback (most recent call last):
-                ...
-            ValueError: own.ckpt: expected the name of a network, ... got {'spec': 'my:net', 'depth': 3}
         """
         if isinstance(stated, cls):
             return stated
@@ -162,11 +154,7 @@ class EncoderSpec:
         A text that is the path of an existing file stands for this file, even if the path has an "=".
 
         Example:
-            >>> EncoderSpec("timm:resnet18").located
-            ('timm:resnet18', None, '')
             >>> EncoderSpec("timm:resnet18=runs/own.pth").located == ("timm:resnet18", Path("runs/own.pth"), "")
-            True
-            >>> EncoderSpec("runs/last.ckpt").located == ("", Path("runs/last.ckpt"), "")
             True
         """
         folder = self.spec.removeprefix(TRANSFORMERS)
@@ -211,7 +199,7 @@ class EncoderSpec:
             is_trusted = ":" not in self.spec or trust.package_of(self.spec) in TRUSTED
             return is_trusted and not is_folder_of_model(name.removeprefix(TRANSFORMERS))
         content = read_content(file, whole=False)
-        if is_foreign(content):  # weights alone, which a family of our table reads
+        if is_foreign(content):
             return True
         recipe = recipe_of(content, file)
         encoder = content[METADATA_KEY].get("encoder") or recipe
@@ -228,23 +216,19 @@ def build(spec: EncoderSpec, with_weights: bool = True, of_file: str = "") -> tu
             weights of a file afterwards, so none are fetched, and the network is not described as random.
         of_file: the file that names the network, whose weights the library's record of an input says nothing about.
 
-    Returns:
-        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`, or the result of a user's
-        callable; and its description: full name, source of the weights, seed of random weights.
-
     Raises:
-        ValueError: if the name has no prefix, the library does not know it, or a callable cannot be imported or does
-            not return a module.
+        ValueError: if the library does not know the name, or a callable cannot be imported or does not return a module.
     """
     is_random = with_weights and spec.is_random
     full_name = spec.located[0]
     prefix, _, name = full_name.partition(":")
-    make = MAKERS.get(prefix, _make_by_callable)  # any other prefix is the module of a callable
+    # any other prefix is the module of a callable
+    make = MAKERS.get(prefix, _make_by_callable)
     if of_file and spec.arguments and not trust.is_module(trust.import_named(prefix, name, of_file)):
         remedy = f"name it yourself, {spec.spec}={of_file}"
         raise trust.Refused(f"{of_file}: gives arguments to {spec.spec}, a function; {remedy}")
     network, architecture, source = make(name, spec, with_weights)
-    if not of_file:  # a file may repeat the user's word in this process
+    if not of_file:
         trust.KNOWN.add(f"{prefix}.{name}")
     if not isinstance(network, nn.Module):
         raise ValueError(f"backbone {spec.spec}: expected a torch.nn.Module, got a {type(network).__name__}")
@@ -276,7 +260,7 @@ def split_view(text: str) -> tuple[str, str]:
     """
     name, at, view = text.rpartition("@")
     stride = view.partition("/")[2]
-    is_of_path = "/" in name and stride and not stride.isdecimal()  # as in runs/me@home/folder: no stride
+    is_of_path = "/" in name and stride and not stride.isdecimal()
     return (name, view) if at and VIEW.fullmatch(view) and not is_of_path else (text, "")
 
 
@@ -304,7 +288,7 @@ def _make_by_timm(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     options: dict[str, Any] = {}
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
-        options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
+        options = {"dynamic_img_size": True, "dynamic_img_pad": True}
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"strict_img_size": False}
     pretrained = spec.pretrained and with_weights
@@ -351,7 +335,7 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
     network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.label or spec.spec)
     if spec.spec == SHORT_NAMES["vidcorr-r18"]:
         return network, "vidcorr-r18", "weights of vidcorr"
-    return network, name, f"weights of {spec.spec}"  # random or loaded: only the callable knows
+    return network, name, f"weights of {spec.spec}"
 
 
 def _make_raw_colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:

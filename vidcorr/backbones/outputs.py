@@ -99,7 +99,7 @@ def patch_of(network: object) -> int | None:
     `patch_size` of the network, its `patch_embed`, `embeds` or `config`.
     """
     parts = [getattr(network, name, None) for name in ("patch_embed", "embeds", "config")]
-    step = getattr(getattr(parts[0], "proj", None), "stride", None)  # of `patch_embed`
+    step = getattr(getattr(parts[0], "proj", None), "stride", None)
     if isinstance(step, tuple) and isinstance(step[-1], int):
         return step[-1]
     for holder in (network, *parts):
@@ -150,11 +150,11 @@ def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]
         size: height and width of the images, pixels.
     """
     patch = patch_of(network)
-    output = getattr(output, "last_hidden_state", output)  # of a Hugging Face model
+    output = getattr(output, "last_hidden_state", output)
     if isinstance(output, Mapping):
         members = dict(output)
     elif isinstance(output, list | tuple):
-        info: Any = getattr(network, "feature_info", None)  # timm's networks made with features_only have names in it
+        info: Any = getattr(network, "feature_info", None)
         names = info.module_name() if hasattr(info, "module_name") else range(len(output))
         members = dict(zip(names, output, strict=False))
     else:
@@ -237,17 +237,11 @@ def settled_stride(view: Any) -> Any:
     Returns:
         None for a video encoder that cannot encode the blank frame, for example because it takes frames of one size; it
         sets its stride with the first frame of a video.
-
-    Example:
-        >>> from vidcorr.backbones import Clips
-        >>> encoder = Clips(nn.AvgPool3d((2, 8, 8)), window=4)
-        >>> encoder.stride, settled_stride(encoder), encoder.stride
-        (None, 8, 8)
     """
     if view.stride is None:
         size = probe_size(view.multiple, (256, 320))
         frame = torch.zeros(1, 3, *size, device=device_of(view))
-        try:  # on the map of a video of one frame
+        try:
             with eval_mode(view), random_state_kept():
                 features = features_by(lambda images: next(view.encode(iter(images)))[None], frame)
             stride = max(round(size[0] / features.shape[2]), 1)

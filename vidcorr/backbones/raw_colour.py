@@ -19,11 +19,6 @@ class RawColour(FeatureExtractor):
 
     Raises:
         ValueError: for another stage.
-
-    Example:
-        >>> import torch
-        >>> RawColour(stride=16)(torch.rand(1, 3, 64, 90)).shape
-        torch.Size([1, 3, 4, 6])
     """
 
     described = Network(name="raw colour")
@@ -36,11 +31,7 @@ class RawColour(FeatureExtractor):
         self.stride = stride or 8
 
     def feature_extractor(self, stage: str | None = None, stride: int | None = None, dilated: Dilated = False) -> Self:
-        """Return raw colour at a stride; None keeps the stride.
-
-        Raises:
-            ValueError: for another stage, or dilations.
-        """
+        """Return raw colour at a stride; None keeps the stride."""
         return super().feature_extractor(stage, dilated=dilated).changed(stride=stride or self.stride)
 
     def map_of(self, images: Tensor) -> Tensor:

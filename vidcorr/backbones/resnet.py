@@ -58,7 +58,8 @@ def remove_strides(blocks: nn.Module) -> None:
         if "stride" in vars(module):
             module.stride = (1, 1) if isinstance(module, nn.Conv2d) else 1  # type: ignore[assignment]
         if isinstance(module, nn.AvgPool2d):
-            module.kernel_size = 1  # a window of 2 would make the map smaller than that of the convolutions
+            # a window of 2 would make the map smaller than that of the convolutions
+            module.kernel_size = 1
             module.padding = 0
 
 
@@ -88,7 +89,8 @@ def dilate_as_siamfc(network: nn.Module, as_released: bool) -> None:
                 if convolution.kernel_size != (3, 3):
                     continue
                 convolution.dilation = convolution.padding = (dilation, dilation)
-                convolution._reversed_padding_repeated_twice = [dilation] * 4  # for padding modes other than zeros
+                # for padding modes other than zeros
+                convolution._reversed_padding_repeated_twice = [dilation] * 4
                 if as_released:
                     break
 

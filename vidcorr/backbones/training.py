@@ -50,9 +50,6 @@ class TrainedViews:
 
     Args:
         stage: stage of the maps; None is the network's default, for a ResNet its last stage.
-
-    Attributes:
-        made: id of a network and stage → the network, and the function that makes its maps.
     """
 
     def __init__(self, stage: str | None = None) -> None:
@@ -73,15 +70,6 @@ class TrainedViews:
 
         Returns:
             `(N, C, h, w)`, in the type of the images unless autocast chooses the types.
-
-        Example:
-            >>> from torchvision.models import resnet18
-            >>> network, images = resnet18().eval(), torch.rand(2, 3, 64, 64)
-            >>> network.fc = nn.Identity()
-            >>> TrainedViews().maps(network, images).mean((2, 3)).equal(network(images))  # its own pooled feature
-            True
-            >>> TrainedViews("res4").maps(network, images).shape  # at its own stride
-            torch.Size([2, 256, 4, 4])
         """
         stage = stage or self.stage
         key = (id(network), stage)
@@ -92,7 +80,8 @@ class TrainedViews:
         features = require_map(function(images), type(network).__name__)
         if torch.is_autocast_enabled(images.device.type):
             return features
-        return features.to(images.dtype)  # a network may give half precision, which a projector does not take
+        # a network may give half precision, which a projector does not take
+        return features.to(images.dtype)
 
     def view_of(self, network: Any, stage: str | None = None) -> Any:
         """Return the view by which a network, in wrappers or not, is trained.
@@ -102,9 +91,9 @@ class TrainedViews:
         """
         inner = unwrapped(network)
         with eval_mode(inner), random_state_kept():
-            return (
-                inner.feature_extractor(stage, None) if makes_views(inner) else NetworkView(network, stage, trains=True)
-            )
+            if makes_views(inner):
+                return inner.feature_extractor(stage, None)
+            return NetworkView(network, stage, trains=True)
 
     def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
         view = self.view_of(network, stage)
@@ -132,11 +121,11 @@ def freeze_unused(function: Callable[[Tensor], Tensor], network: nn.Module) -> l
     with torch.enable_grad():
         total = of_blank_image(function, network).sum()
         gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    parts: dict[str, None] = {}  # an ordered set
+    parts: dict[str, None] = {}
     for (name, weights), gradient in zip(named.items(), gradients, strict=True):
         if gradient is None:
             weights.requires_grad_(False)
-            parts[name.rpartition(".")[0] or name] = None  # the name without `.weight`
+            parts[name.rpartition(".")[0] or name] = None
     return list(parts)
 
 

@@ -100,19 +100,21 @@ class Clips(VideoEncoder):
             raise ValueError(f"window must be a multiple of tubelet, got {window} and {tubelet} frames")
         super().__init__()
         self.net = net
-        self.inside = modules_inside(net)  # so that `to` and `eval` reach the network of a function
+        # so that `to` and `eval` reach the network of a function
+        self.inside = modules_inside(net)
         self.window = window
         self.tubelet = tubelet
         self.layout = layout
         source = "stated by Clips"
         self.input = Input(source=source) if mean is None else Input.of(mean, std, source)
-        self.stride = stated_stride(net) or patch_of(net)  # None: the first window sets it
-        self.multiple = patch_of(net) or 1  # benchmarks pad the sides of frames to multiples of it
-        self._weights = upsampling_weights(window // tubelet, window, upsampling)  # frames x tubelets
+        self.stride = stated_stride(net) or patch_of(net)
+        self.multiple = patch_of(net) or 1
+        self._weights = upsampling_weights(window // tubelet, window, upsampling)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
         """Yield the maps `(C, h, w)` of a video's frames, float RGB `(3, H, W)` in [0, 1] of equal size, in order."""
-        frames = iter(frames)  # one iterator for both: `islice` goes on after `first`
+        # one iterator for both: `islice` goes on after `first`
+        frames = iter(frames)
         for first in frames:
             clip = [first, *islice(frames, self.window - 1)]
             yield from self._encode_window(torch.stack(clip))
@@ -123,16 +125,16 @@ class Clips(VideoEncoder):
         frames, _, height, width = clip.shape
         if not self.input.is_unit:
             clip = normalised(clip, self.input)
-        if frames < self.window:  # the video's last window: filled up with zeros
+        if frames < self.window:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
         if self.layout == "CTHW":
             clip = clip.transpose(0, 1)
         with eval_mode(self):
             output = self.net(clip[None])
         maps = self._maps_of(output, (height, width))
-        self.stride = self.stride or round(height / maps.shape[3])  # maps: 1 x C x tubelets x h x w
+        self.stride = self.stride or round(height / maps.shape[3])
         # from maps of tubelets to maps of frames, without those that filled the window
-        weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)  # (frames, tubelets)
+        weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
     def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
@@ -142,7 +144,7 @@ class Clips(VideoEncoder):
         # tokens are read as those of one image, in which the frames of the tubelets stand above each other; without a
         # patch `map_of_tokens` returns the output itself
         stacked = map_of_tokens(output, patch, (count * rows * (patch or 1), size[1]))
-        if stacked is not output:  # tokens became a map
+        if stacked is not output:
             return stacked.unflatten(2, (count, rows))
         maps = as_tensor(output)
         if maps.ndim != 5 or maps.shape[2] != count:
@@ -164,20 +166,13 @@ class Recurrent(VideoEncoder):
 
     Attributes:
         stride: pixels per cell; None before the first frame, unless the network states it.
-        inside: modules that `step` computes with, if it is no module itself.
-
-    Example:
-        >>> def count_frames(frame, count):
-        ...     count = 1 if count is None else count + 1
-        ...     return torch.full((1, 2, 2), float(count)), count
-        >>> [features.max().item() for features in Recurrent(count_frames).encode(iter(torch.zeros(3, 3, 16, 16)))]
-        [1.0, 2.0, 3.0]
     """
 
     def __init__(self, step: Callable[[Tensor, Any], tuple[Any, Any]]) -> None:
         super().__init__()
         self.step = step
-        self.inside = modules_inside(step)  # so that `to` and `eval` reach the network of a function
+        # so that `to` and `eval` reach the network of a function
+        self.inside = modules_inside(step)
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -196,19 +191,12 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
     Args:
         rule: "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5.
-
-    Example:
-        >>> upsampling_weights(2, 4, "trilinear")
-        tensor([[1.0000, 0.0000],
-                [0.7500, 0.2500],
-                [0.2500, 0.7500],
-                [0.0000, 1.0000]])
     """
     # up-sampling the rows of an identity matrix gives the weights; the number of columns stays
     unit = torch.eye(inputs, dtype=torch.float64)[None, None]
     size = (outputs, inputs)
     if rule == "trilinear":
-        return interpolate(unit, size, mode="bilinear")[0, 0].float()  # the same along a single axis
+        return interpolate(unit, size, mode="bilinear")[0, 0].float()
     # antialiasing changes nothing in up-sampling, but torch then takes a = −0.5 in place of −0.75
     return interpolate(unit, size, mode="bicubic", antialias=True)[0, 0].float()
 
@@ -219,16 +207,13 @@ def as_tensor(array: object) -> Tensor:
 
 
 def from_transformers(name: str) -> Any:
-    """Load a model of the library `transformers` (an extra).
+    """Load a model of the library `transformers` (an extra): `Clips` around a model of clips, else the image model.
 
     Weights come from safetensors only, and no code of the hub runs. Windows of V-JEPA 2 have 16 frames, as in RVM's
     notebook, although it was trained on 64; windows of VideoMAE have the number of frames in its configuration.
 
     Args:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
-
-    Returns:
-        `Clips` around a model of clips (`VIDEO_MODELS`); else the image model.
 
     Raises:
         ValueError: for a model that cannot be loaded.
@@ -244,7 +229,8 @@ def from_transformers(name: str) -> Any:
     network = VIDEO_MODELS[config.model_type](model.eval())
     # what `image_model` read from the model's processor
     record = getattr(model, "pretrained_cfg", {"mean": IMAGENET_MEAN, "std": IMAGENET_STD})
-    window = getattr(config, "num_frames", 16)  # VideoMAE's positions are of one length
+    # VideoMAE's positions are of one length
+    window = getattr(config, "num_frames", 16)
     return Clips(network, window, config.tubelet_size, layout="TCHW", mean=record["mean"], std=record["std"])
 
 
@@ -261,7 +247,7 @@ class VideoMae(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the maps of the tubelets: `(1, T, 3, H, W)` → `(1, C, T / tubelet, h, w)`."""
-        size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)  # rows and columns of patches
+        size = (clip.shape[3] // self.stride, clip.shape[4] // self.stride)
         embeddings = self.model.embeddings
         # rows and columns of the trained positions
         rows, columns = (side // self.stride for side in embeddings.patch_embeddings.image_size)

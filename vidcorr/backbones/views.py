@@ -99,9 +99,11 @@ class NetworkView(FeatureExtractor):
         super().__init__(stage or OWN, type(network).__name__)
         if dilated and not is_resnet(network):
             raise NoSuchMap(f"{self.network_name}: {UNDILATED}")
-        self.called = tuple(each for each in wrappers if trains and is_sharded(each))[:1]  # no part of the view
+        shared = [each for each in wrappers if trains and is_sharded(type(each))]  # type: ignore[arg-type]
+        self.called = tuple(shared[:1])
         self.dilated = dilated
-        self.training = trains  # not by `train`, which would set the user's own network too
+        # not by `train`, which would set the user's own network too
+        self.training = trains
         self.names = stage_paths(network)
         self.blocks = [path for name, path in self.names.items() if name.startswith("block")]
         self.options = options_of_call(network)
@@ -111,7 +113,8 @@ class NetworkView(FeatureExtractor):
             if patch % stride or network.patch_embed.proj.kernel_size != (patch, patch):  # a hybrid has several
                 raise NoSuchMap(f"stride {stride}: not a divisor of patches of {patch} px, which one convolution makes")
             network = module_copy(network, shares_tensors=True)
-            network.patch_embed.proj.stride = network.patch_embed.patch_size = (stride, stride)  # timm pads to the last
+            # timm pads to the last
+            network.patch_embed.proj.stride = network.patch_embed.patch_size = (stride, stride)
             self.step = stride
         has_positions = is_vit(network) and getattr(network, "pos_embed", None) is not None
         self.grid: Any = network.patch_embed.grid_size if has_positions else None
@@ -132,14 +135,14 @@ class NetworkView(FeatureExtractor):
                 features = self._choose(stage, stride, of_resnet)
                 cells = () if features is None or is_last else zip(features.shape[2:], self.sides, strict=True)
                 if any(count < forms.MIN_CELLS or side % count for count, side in cells):
-                    continue  # too few to tell the stride, or more than whole cells
+                    continue
                 if len(candidates) > 1 and features is not None:
                     self._outputs_of_noise(ODD_PROBE, self.paths.values())
                 break
             except NoSuchMap:  # says already what is wrong
                 if is_last:
                     raise
-            except Exception as error:  # of the network's own code
+            except Exception as error:
                 errors += [error] if is_last else []
         else:
             said = message_of(errors[0]) or type(errors[0]).__name__
@@ -152,7 +155,7 @@ class NetworkView(FeatureExtractor):
         is_default = stage in (None, OWN) or (stage == OUTPUT and OUTPUT not in self.names)
         asked = [] if is_default else str(stage).split("+")
         own_stride = forms.stated_stride(self.network)
-        if own_stride and not asked and not self.names:  # it tells all that a call would
+        if own_stride and not asked and not self.names:
             self.stage, self.stages, self.paths = OWN, [OWN], {OWN: ""}
             self._require_strides({own_stride}, stride, "leave stride out")
             return None
@@ -201,7 +204,8 @@ class NetworkView(FeatureExtractor):
             if not self.dilated:
                 fitting = [f"@{name}/{pixels}" for name, pixels in strides.items() if pixels >= STRIDE]
                 remedy = f"name {', '.join(fitting)}"
-            coarsest = STRIDE if stride is None or self.dilated else stride  # dilations take the place of strides
+            # dilations take the place of strides
+            coarsest = STRIDE if stride is None or self.dilated else stride
             layers = [LAYER_OF_STAGE[name] for name, pixels in strides.items() if pixels > coarsest]
             if self.dilated or (layers and not self.training):
                 self.network = module_copy(self.network, shares_tensors=True)
@@ -219,7 +223,8 @@ class NetworkView(FeatureExtractor):
         if OWN in found or not has_cells(features):
             forms.check_map(features, self.network_name)
         if OUTPUT in self.names:
-            self.multiple = self.stride  # some networks of timm drop a last incomplete cell
+            # some networks of timm drop a last incomplete cell
+            self.multiple = self.stride
         if self.options and not self.patch:
             self.pads_to = self.stride
         return features
@@ -240,7 +245,8 @@ class NetworkView(FeatureExtractor):
         """Return path → output for images in the type of the weights, which are padded here."""
         bottom, right = (-side % self.pads_to for side in images.shape[2:])
         overlap = 0 if self.patch is None else self.patch - self.step
-        before = overlap // 2  # centres a patch that is larger than the stride on its cell
+        # centres a patch that is larger than the stride on its cell
+        before = overlap // 2
         after = overlap - before
         cells = [(side + -side % self.pads_to) // (self.step or 1) for side in images.shape[2:]]
         if bottom or right or overlap:
@@ -248,7 +254,7 @@ class NetworkView(FeatureExtractor):
         positions: Any = nullcontext()
         if self.positions == "dino" and self.grid not in (None, tuple(cells)):
             embedding = self.network.pos_embed
-            prefix = embedding.shape[1] - self.grid[0] * self.grid[1]  # class and register tokens
+            prefix = embedding.shape[1] - self.grid[0] * self.grid[1]
             size = (cells[0], cells[1])
             positions = positions_set(self.network, dino_positions(embedding, self.grid, size, prefix), size)
         with positions:
@@ -261,7 +267,7 @@ class NetworkView(FeatureExtractor):
     def _maps(self, outputs: Mapping[str, Any], paths: Mapping[str, str], size: Sequence[int]) -> dict[str, Any]:
         """Return stage → map, for the stages whose outputs are there; what is no map stays as it is."""
         padded = [side + -side % self.pads_to for side in size]
-        has_channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")  # as Swin of timm
+        has_channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
         maps: dict[str, Any] = {}
         for name, path in paths.items():
             if path not in outputs:

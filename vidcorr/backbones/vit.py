@@ -27,7 +27,8 @@ def positions_set(network: Any, embedding: Tensor, grid: tuple[int, int]) -> Ite
     """
     own = network.pos_embed
     with attribute_set(network.patch_embed, "grid_size", grid):
-        network._parameters["pos_embed"] = embedding  # `setattr` would refuse a tensor that is no Parameter
+        # `setattr` would refuse a tensor that is no Parameter
+        network._parameters["pos_embed"] = embedding
         try:
             yield
         finally:
@@ -83,7 +84,7 @@ def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, in
     """
     patches = embedding[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
     scale = ((size[0] + 0.1) / grid[0], (size[1] + 0.1) / grid[1])
-    exact = patches.to(torch.promote_types(patches.dtype, torch.float32))  # float32 or finer
+    exact = patches.to(torch.promote_types(patches.dtype, torch.float32))
     resized = interpolate(exact, scale_factor=scale, mode="bicubic")
     rows = resized.to(embedding.dtype).permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat([embedding[:, :prefix], rows], dim=1)

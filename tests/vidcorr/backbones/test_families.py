@@ -190,5 +190,8 @@ def test_files_that_cannot_be_taken_are_refused(tmp_path):
     for message, content in contents.items():
         torch.save(content, theirs)
         refused(ValueError, rf"foreign\.pth: .*{message}", load, theirs)
+    torch.save({"module.encoder_q.bias": one, "module.encoder_k.bias": one}, theirs)
+    line = "has no weights under decoder; it has encoder_q, encoder_k"
+    refused(ValueError, line, load, f"tests.helpers.encoders:TinyResNet={theirs}#decoder")
     theirs.write_text("<!DOCTYPE html><html>404</html>")
     refused(ValueError, r"foreign\.pth: damaged or foreign", load, theirs)

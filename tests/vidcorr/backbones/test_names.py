@@ -48,6 +48,11 @@ def test_a_text_chooses_weights_stage_and_stride(text, given, expected):
     assert network in {EncoderSpec(text, **given)}
 
 
+@pytest.mark.parametrize("stated", [{"spec": "my:net", "depth": 3}, {"spec": "my:net", "arguments": 3}, {}, 3])
+def test_other_fields_than_those_of_a_network_are_refused(stated):
+    refused(ValueError, "own.ckpt: expected the name of a network, .* its fields", EncoderSpec.of, stated, "own.ckpt")
+
+
 class Drawn(nn.Conv2d):
     def __init__(self):
         super().__init__(3, 4, 4, 4)

@@ -92,7 +92,7 @@ def read_content(path: str | Path, whole: bool = True) -> Any:
         if torch.__version__ < (2, 10):  # type: ignore[operator]  # a TorchVersion, which compares with tuples too
             warnings.warn(FLAW, stacklevel=2)  # of older readers of `torch.save`; Python shows it once
         return _without_code(path, mmap=can_be_mapped)
-    except Exception as error:  # torch raises errors of many types for a senseless file
+    except Exception as error:
         raise ValueError(f"{path}: damaged or foreign: {reason(error)}") from error
 
 
@@ -114,7 +114,7 @@ def _without_code(path: Path, mmap: bool) -> Any:
     torch's error states the first unknown name in the file. So the file is read again, with a stand-in for this name
     too, until all names are known.
     """
-    known: dict[str, Any] = dict(PATHS)  # name → stand-in; those of paths keep the path
+    known: dict[str, Any] = dict(PATHS)
     while True:
         try:
             with torch.serialization.safe_globals([(kind, name) for name, kind in known.items()]):
@@ -126,16 +126,15 @@ def _without_code(path: Path, mmap: bool) -> Any:
             name = unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"  # torch leaves this module out
             if name in known:  # torch's reader blocks its module in spite of the stand-in
                 raise ValueError(f"it holds {name}, which is code and is not run") from error
-            # `Emptied` keeps an object's items as a dict; `Inert` keeps nothing: numpy's state could reach raw memory
             known[name] = Inert if name.startswith("numpy.") else Emptied
 
 
 def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(64)
-    if BEFORE_TABLE.match(head):  # the start of safetensors
+    if BEFORE_TABLE.match(head):
         return True
-    for pattern, what in FORMS.items():  # pattern of the first bytes → the form, in words
+    for pattern, what in FORMS.items():
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise ValueError(what)
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):  # an archive's list of members is at its end
@@ -208,7 +207,7 @@ def saved_model(path: str | Path) -> Recipe | None:
         raise FileNotFoundError(f"ckpt_path: there is no file {path}")
     content = read_content(path, whole=False)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
-        return None  # a module from outside this project
+        return None
     return recipe_of(content, path)
 
 
@@ -258,5 +257,5 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], source: str | P
         module.load_state_dict(named, strict=strict)
     except RuntimeError as error:
         kind = type(module).__name__
-        said = " ".join(str(error).partition(":")[2].split())  # torch's message begins "Error(s) in loading …:"
+        said = " ".join(str(error).partition(":")[2].split())
         raise ValueError(f"{source}: does not fit {kind}: {said[:LONGEST]}") from error

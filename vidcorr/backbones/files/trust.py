@@ -93,7 +93,7 @@ def closed(stated: Any, source: str | Path) -> Any:
         return f"{name}@{stage}" if stage else name
     if stage:
         fields.setdefault("stage", stage)
-    if isinstance(fields.get("arguments"), Mapping):  # of a method as an encoder
+    if isinstance(fields.get("arguments"), Mapping):
         fields["arguments"] = closed_arguments(None, fields["arguments"], source)
     return {key: value for key, value in fields.items() if key != "pretrained"} | {"spec": name}
 
@@ -110,7 +110,7 @@ def closed_arguments(kind: Any, arguments: Mapping[str, Any], source: str | Path
     values = dict(arguments)
     for name in networks & values.keys():
         values[name] = closed(values[name], source)
-    if "pretrained" in values:  # the file has the weights
+    if "pretrained" in values:
         values["pretrained"] = False
     return values
 
@@ -226,7 +226,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     name = getattr(kind, "__name__", type(kind).__name__)
     try:  # in a context of its own: within LightningCLI, Lightning gives nested modules the outer module's arguments
         module = Context().run(kind, **as_annotated(kind, {**arguments, **overrides}))
-    except Refused:  # says already what the file may not name
+    except Refused:
         raise
     except Exception as error:  # any type, because the arguments in the file are at fault
         raise ValueError(f"{source}: {name} cannot be made: {reason(error)}") from error
@@ -236,7 +236,7 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    with suppress(NameError, TypeError):  # annotated by types that it does not import; or no function
+    with suppress(NameError, TypeError):
         return get_type_hints(function)
     return {}
 
@@ -271,7 +271,7 @@ def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict
         {'width': 8, 'stried': 2}
     """
     own = inspect.signature(kind).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):  # **kwargs, for its bases
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
         return dict(arguments)
     of_bases: set[str] = set()
     for base in kind.__mro__[1:]:  # each base's own constructor, not one that it inherits
@@ -298,7 +298,8 @@ def import_named(module: str, name: str, what: str) -> Any:
             f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
         )
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # at the end, to hide no other module; the installed command lacks the folder
+        # at the end, to hide no other module; the installed command lacks the folder
+        sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module), name)
     except SystemExit as error:
