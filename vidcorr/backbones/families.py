@@ -84,14 +84,14 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
         >>> family_of({"encoder_q.conv1.weight": torch.ones(1), "queue": torch.ones(1)}, None, "moco.pth")
         'moco'
     """
+    if spec is None and any(".embeddings." in f".{name}" for name in state):
+        raise ValueError(f"{source}: of a model of transformers: name its folder, with its {CONFIG}")
     for name, table in FAMILIES.items():
         matched = [any(map(re.compile(sign).fullmatch, state)) for sign in table.get("signs", ())]
         if matched and all(matched):
             return name
     if spec is not None:
         return NAMED
-    if any(f".{name}".startswith((".embeddings.", ".vision_model.embeddings.")) for name in state):
-        raise ValueError(f"{source}: of a model of transformers: name its folder, with its {CONFIG}")
     names = ", ".join(list(state)[:4])
     raise ValueError(
         f"{source}: weights of no known family, such as {names}; name their network, torchvision:resnet18={source}, "

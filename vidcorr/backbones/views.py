@@ -278,7 +278,7 @@ class NetworkView(FeatureExtractor):
             if has_channels_last and forms.is_map(output):
                 output = output.permute(0, 3, 1, 2)
             if path in self.blocks and name in self.names and self.final_norm:
-                output = getattr(self.network, "norm", nn.Identity())(output)
+                output = (getattr(self.network, "norm", None) or nn.Identity())(output)
             maps[name] = map_of_tokens(output, self.step, padded) if path else self._own_map(name, output, padded)
         return maps
 
