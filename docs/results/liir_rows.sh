@@ -19,3 +19,11 @@ vidcorr fit --config configs/liir.yaml --config configs/data/clips.yaml \
     --data.num_workers 1 --model.position_size 48 --model.bank.frames 240 --model.schedule.warmup_epochs 6 \
     --model.schedule.warmup_accumulation 1 --model.schedule.warmup_decay_samples 4800 --model.schedule.decay_samples 800 \
     --seed_everything SEED --model.seed SEED --data.seed SEED
+
+# liir_statistics.csv, S true and false, SEED 0 to 2: AMD EPYC, one thread a run, bfloat16, 1 December 2026, commits 08359721
+# (training and score of seed 0) to b1aa2527
+vidcorr fit $TRAIN --trainer.max_epochs 7 --data.samples_per_epoch 400 --data.size 64 --data.num_workers 0 \
+    --model.position_size 32 --model.schedule.warmup_decay_samples 2000 --model.schedule.decay_samples 800 \
+    --model.shared_statistics S
+vidcorr evaluate last.ckpt --on davis_240p=data/DAVIS-8 --stage affinity \
+    --protocol vfs+input_filter=bilinear-antialias+input_size=240+radius=12+backbone_precision=auto
