@@ -136,6 +136,12 @@ def crw_training_resnet18() -> nn.Module:
     The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as in torchvision, not at
     zero.
     Source: videowalk, `model_type` scratch.
+
+    Example:
+        >>> with torch.device("meta"):
+        ...     network = crw_training_resnet18()
+        >>> network.conv1.padding_mode, network.layer3[0].conv1.stride
+        ('reflect', (1, 1))
     """
     return _crw_training("resnet18")
 
