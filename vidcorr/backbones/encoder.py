@@ -90,10 +90,8 @@ class Encoder(Changeable, nn.Module):
         outer = unwrapped(network)
         self.network: Any = inner_network(outer)
         if any(map(nn.parameter.is_lazy, self.network.parameters())):
-            remedy = "call it once, on an image, in the function or constructor that makes it"
-            raise ValueError(
-                f"{type(self.network).__name__}: has lazy layers, whose weights have no shape yet: {remedy}"
-            )
+            remedy = "whose weights have no shape yet: call it once, on an image, in the function that makes it"
+            raise ValueError(f"{type(self.network).__name__}: has lazy layers, {remedy}")
         self.user_module = (outer,)
         self.makes_views = makes_views(self.network)
         # an input without a source is a default, not a statement

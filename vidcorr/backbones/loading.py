@@ -263,9 +263,8 @@ def trainable_network(spec: Any) -> Encoder:
             raise ValueError(f"{named.text}: a network is trained at its own strides: leave /{named.stride} out")
         encoder = load(named)
     kind = type(encoder.network).__name__
-    is_of_video = getattr(encoder.network, "in_order", False)
-    is_liirs = hasattr(encoder.network, "made_with")  # which Liir trains
-    if is_of_video or is_liirs or (named.text and encoder.spec is None):
+    is_of_video_or_liir = getattr(encoder.network, "in_order", False) or hasattr(encoder.network, "made_with")
+    if is_of_video_or_liir or (named.text and encoder.spec is None):
         raise ValueError(f"{named.text}: {kind} has no full network to train: name a network")
     if isinstance(encoder.network, torch.jit.ScriptModule):
         raise ValueError(f"backbone: {kind} is TorchScript, which is not trained: give its module")

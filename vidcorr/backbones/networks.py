@@ -325,11 +325,8 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
         form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
         near = did_you_mean(spec.spec, [*SHORT_NAMES, "raw_colour"])
-        files = ", ".join(SUFFIXES)
-        raise ValueError(
-            f"backbone {spec.spec!r}: neither a checkpoint ({files}), a folder with {CONFIG}, nor a short name; write "
-            f"{form}{near}"
-        )
+        what = f"neither a checkpoint ({', '.join(SUFFIXES)}), a folder with {CONFIG}, nor a short name"
+        raise ValueError(f"backbone {spec.spec!r}: {what}; write {form}{near}")
     maker = trust.import_named(spec.spec.partition(":")[0], name, f"backbone {spec.spec}")
     # without arguments a user's callable is called directly, so that its errors stay what they are
     network = maker() if spec.arguments is None else trust.constructed(maker, spec.arguments, spec.label or spec.spec)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..description import IMAGENET_MEAN, IMAGENET_STD, UNKNOWN, Input
+from ..description import UNKNOWN, Input
 from ..functional.device import random_state_kept
 from .calls import part_at
 from .copies import device_of
@@ -17,7 +17,6 @@ from .vit import is_vit
 
 LIBRARIES = ("torchvision", "timm", "transformers", "vidcorr")
 CALL = ("forward", "_forward_impl", "forward_features")
-OF_DINO = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="the default of DINO's, DINOv2's and DINOv3's")
 OWN = "its own map"
 MIN_CELLS = 4
 MOST_LEADING = 16
@@ -48,19 +47,14 @@ def stage_paths(network: Any) -> dict[str, str]:
                 paths[stage] = layer
         return paths | own
     is_of_timm = is_of_library(network, "timm")
-    if is_vit(network) or (not is_of_timm and has_blocks(network)):
+    has_blocks = isinstance(getattr(network, "blocks", None), nn.ModuleList | nn.Sequential)
+    if is_vit(network) or (not is_of_timm and has_blocks and patch_of(network)):
         return {f"block{number}": f"blocks.{name}" for number, name in enumerate(network.blocks._modules, start=1)}
     if not (is_of_timm and hasattr(network, "forward_features")):
         return {}
     infos = network.feature_info if isinstance(getattr(network, "feature_info", None), list) else []
     paths = {f"stage{number}": info["module"] for number, info in enumerate(infos, start=1)}
     return {name: path for name, path in paths.items() if part_at(network, path)} | {OUTPUT: "forward_features"}
-
-
-def has_blocks(network: Any) -> bool:
-    """Return whether a network is a transformer in DINO's layout: `blocks`, and patches of a known side."""
-    blocks = getattr(network, "blocks", None)
-    return isinstance(blocks, nn.ModuleList | nn.Sequential) and patch_of(network) is not None
 
 
 def options_of_call(network: Any) -> dict[str, Any]:
@@ -83,13 +77,10 @@ def is_of_librarys_call(network: Any) -> bool:
 
 def certain_input(network: Any) -> Input | None:
     """Return the RGB that a network gets if nobody states it; None if it depends on what its call gives."""
-    if has_blocks(network) and hasattr(network, "get_intermediate_layers") and not is_of_library(network, "timm"):
-        return OF_DINO
-    if options_of_call(network):
+    names = stage_paths(network)
+    if options_of_call(network) or (names and is_of_librarys_call(network)):
         return UNKNOWN
-    if not stage_paths(network):
-        return Input()
-    return UNKNOWN if is_of_librarys_call(network) else None
+    return None if names else Input()
 
 
 def patch_of(network: object) -> int | None:

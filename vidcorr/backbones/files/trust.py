@@ -294,9 +294,8 @@ def import_named(module: str, name: str, what: str) -> Any:
         ValueError: if the module does not exist, does not have the name, or exits when it is imported.
     """
     if "/" in module or module.endswith(".py"):
-        raise ValueError(
-            f"{what}: {module} is a path: name it as a module, {Path(module).stem}:{name}, from its folder"
-        )
+        remedy = f"name it as a module, {Path(module).stem}:{name}, from its folder"
+        raise ValueError(f"{what}: {module} is a path: {remedy}")
     if os.getcwd() not in sys.path and "" not in sys.path:
         # at the end, to hide no other module; the installed command lacks the folder
         sys.path.append(os.getcwd())
