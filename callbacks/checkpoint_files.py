@@ -154,6 +154,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "epoch": _is_count,
     "global_step": _is_count,
     "hyper_parameters": lambda arguments: isinstance(arguments, dict),
+    "state_dict": lambda weights: all(isinstance(name, str) for name in weights),
     "loops": _is_progress,
     "callbacks": lambda states: all(isinstance(state, dict) for state in states.values()),
     "optimizer_states": lambda states: isinstance(states, list) and all(isinstance(state, dict) for state in states),
@@ -177,8 +178,8 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
         return checkpoint
-    present: dict[str, Any] = {"hyper_parameters": {}} | checkpoint
-    for entry, has_form in list(ENTRIES.items())[: None if has_run else 4]:
+    present: dict[str, Any] = {"hyper_parameters": {}, "state_dict": {}} | checkpoint
+    for entry, has_form in list(ENTRIES.items())[: None if has_run else 5]:
         try:
             is_whole = has_form(present[entry])
         except (AttributeError, KeyError, TypeError):

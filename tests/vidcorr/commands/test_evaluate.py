@@ -15,7 +15,6 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr.backbones import load
 from vidcorr.cli import main
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
@@ -90,9 +89,7 @@ def test_the_processes_of_torchrun_share_the_sequences(davis_root, tmp_path):
     assert said.count("[1/1] raw_colour on davis") == 1  # only the first rank prints
 
 
-def test_a_dot_for_a_colon_and_videos_for_a_resolution_are_answered_with_the_words_to_write(here):
-    (here / "mine_net.py").write_text("net = None\n")
-    refused(ValueError, "write mine_net:net", load, "mine_net.net")
+def test_videos_in_the_place_of_a_resolution_are_told(here):
     write_davis("d", 1, frames=3)
     for kind in ("JPEGImages", "Annotations"):
         (here / "d" / kind / "480p").rename(here / "d" / f"{kind}s")
