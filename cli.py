@@ -33,6 +33,7 @@ from vidcorr.callbacks.checkpoints import best_of_run, last_checkpoints
 from vidcorr.callbacks.run_start import RunStart
 from vidcorr.commands import COMMANDS, line_of_warning, main, start_collector
 from vidcorr.datamodules import VideoDataModule
+from vidcorr.datasets.layout import layout_of
 from vidcorr.errors import UsageError, message_of
 from vidcorr.experiments.runs.config_files import as_list, find_config, read_yaml
 from vidcorr.experiments.runs.flags import names_of
@@ -52,8 +53,9 @@ NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
     "|callbacks used to create the checkpoint need to be provided|exists and is not empty"
+    "|JsonargparseDeprecationWarning|was deprecated in v4"
 )
-"""Warnings of Lightning without use on the command line."""
+"""Warnings of Lightning, and of its calls of jsonargparse, without use on the command line."""
 UNKNOWN = re.compile(r"dot import path string: (?P<name>[^\s;]+)|(arguments: --|accept option ')(?P<flag>[\w.]+)")
 """Name of a class, or a flag, in the parser's messages."""
 LOADERS = {"validate": "val_dataloader", "test": "test_dataloader"}
@@ -168,7 +170,7 @@ def is_printed(record: logging.LogRecord) -> bool:
 
 def quieten_lightning() -> None:
     """Hide Lightning's warnings and tips that are of no use on the command line; print others as commands do."""
-    warnings.filterwarnings("ignore", f".*({NOISE})")
+    warnings.filterwarnings("ignore", f"(?s).*({NOISE})")
     warnings.formatwarning = line_of_warning
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)
 
@@ -412,7 +414,9 @@ def remedy_for(message: str, parser: LightningArgumentParser) -> str:
     if unknown is None:
         return ""
     if "/" in (unknown["name"] or ""):
-        return "; a folder of videos is --data.source FOLDER"
+        folder = user_path(unknown["name"])
+        layout = layout_of(folder) if folder.is_dir() else ""
+        return f"; it holds {layout}" if layout else "; a folder of videos is --data.source FOLDER"
     if unknown["flag"]:
         return did_you_mean(unknown["flag"], ["--config", *names_of(parser), *names_of(COMMANDS[0].parser())])
     classes = [name for package in (vidcorr, pl.callbacks, pl.loggers) for name in dir(package) if name[0].isupper()]

@@ -154,7 +154,6 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "epoch": _is_count,
     "global_step": _is_count,
     "hyper_parameters": lambda arguments: isinstance(arguments, dict),
-    "state_dict": lambda weights: all(isinstance(name, str) for name in weights),
     "loops": _is_progress,
     "callbacks": lambda states: all(isinstance(state, dict) for state in states.values()),
     "optimizer_states": lambda states: isinstance(states, list) and all(isinstance(state, dict) for state in states),
@@ -178,8 +177,8 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     has_run = isinstance(checkpoint, dict) and not checkpoint.keys().isdisjoint(("callbacks", "optimizer_states"))
     if not has_run and is_foreign(checkpoint):
         return checkpoint
-    present: dict[str, Any] = {"hyper_parameters": {}, "state_dict": {}} | checkpoint
-    for entry, has_form in list(ENTRIES.items())[: None if has_run else 5]:
+    present: dict[str, Any] = {"hyper_parameters": {}} | checkpoint
+    for entry, has_form in list(ENTRIES.items())[: None if has_run else 4]:
         try:
             is_whole = has_form(present[entry])
         except (AttributeError, KeyError, TypeError):
@@ -187,6 +186,10 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
         if not is_whole:
             raise ValueError(f"{source}: {DAMAGED_STATE}, {entry}, is missing or of another form")
     return checkpoint
+
+
+RESTORES = ("restore_training_state", "load_state_dict")
+"""Functions that restore the states of a run, apart from its weights."""
 
 
 @contextmanager
@@ -205,7 +208,8 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         raise
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        is_restored = any(frame.name == "restore_training_state" for frame in frames)
+        places = {frame.name for frame in frames}
+        is_restored = not places.isdisjoint(RESTORES) and "restore_model" not in places
         # the optimiser's own code, or a function that it calls
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_of_state = is_restored or is_of_torch

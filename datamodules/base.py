@@ -85,13 +85,7 @@ class SampledDataModule(pl.LightningDataModule):
         """Keep the state, and the Trainer that resumes: `train_dataloader` gives the state to the new loader.
 
         The Trainer may ask for the loader before Lightning restores loaders itself.
-
-        Raises:
-            ValueError: for a state of another form.
         """
-        if not isinstance(state_dict, dict) or not state_dict.keys() >= {"epoch", "batches", "data"}:
-            state = f"state of {type(self).__name__}"
-            raise ValueError(f"{getattr(self.trainer, 'ckpt_path', '')}: is damaged: its {state} has another form")
         self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:

@@ -18,8 +18,10 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+import vidcorr
+
 from .. import errors, signals
-from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of, require_networks
+from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of, require_networks, require_video
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -148,6 +150,9 @@ def run_command(args: Sequence[str]) -> None:
 
 def run_by_trainer(command: str, words: Sequence[str]) -> None:
     """Run a command by LightningCLI; all but `fit` may have the name of a run as first word."""
+    parser = Parser(prog=f"vidcorr {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", action="append", default=[])
+    require_networks(parser.parse_known_args(words)[0].model, [*dir(vidcorr), "null"])
     if command != "fit" and words and not words[0].startswith("-"):
         from .resume import measure_run
 
@@ -169,6 +174,8 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     flags.further = further
     given = [getattr(flags, name, None) for name in ("network", "model")]
     require_networks([*getattr(flags, "networks", ()), *filter(None, given)])
+    if hasattr(flags, "video"):
+        require_video(flags.video)
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     warnings.formatwarning = line_of_warning

@@ -9,7 +9,7 @@ NAMED = "folder of a run, checkpoint, file of weights or name of a network; for 
 WRITTEN = "file to write: .safetensors, whose folder gets the card, or .onnx"
 SIZE = "height and width of the images, pixels, for .onnx"
 FLAGS = (
-    Flag("checkpoint", NAMED, metavar="NETWORK"),
+    Flag("network", NAMED, metavar="NETWORK"),
     Flag("output", WRITTEN, type=user_path, metavar="OUT"),
     Flag("--size", SIZE, type=positive, nargs=2, metavar=("H", "W")),
 )
@@ -28,7 +28,7 @@ def run(flags: Namespace) -> None:
     require_one_of((".safetensors", ".onnx"), suffix=flags.output.suffix)
     if (flags.output.suffix == ".onnx") != (flags.size is not None):
         raise ValueError(f"{flags.output}: an .onnx file needs --size H W, and a .safetensors file has none")
-    network = checkpoint_named(flags.checkpoint)
+    network = checkpoint_named(flags.network)
     if flags.size is not None:
         print(export_onnx(network, flags.output, tuple(flags.size)))
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
 from ..experiments.runs.flags import NETWORK_FLAGS, Flag, OneOf, folder, named_network, positive, several
+from ..videos.files import user_path
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ..videos.prompts import Prompt
@@ -30,7 +31,7 @@ PROMPTS = OneOf(
     required=True,
 )
 FLAGS = (
-    Flag("video", "video file, or folder of frames", metavar="VIDEO"),
+    Flag("video", "video file, or folder of frames", type=user_path, metavar="VIDEO"),
     PROMPTS,
     Flag("--output", "(default: prediction)", type=folder, default=Path("prediction"), metavar="FOLDER"),
     Flag("--model", NAMED, default="vidcorr-r18", metavar="NETWORK"),

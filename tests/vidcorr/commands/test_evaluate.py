@@ -3,6 +3,7 @@
 Also tests `reports/evaluate.py`.
 """
 
+import os
 import random
 import re
 import subprocess
@@ -25,13 +26,25 @@ from vidcorr.videos.files import DataError
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 
-def test_missing_data_are_named_before_torch_is_imported():
+UNKNOWN = "'zzz': neither a method, a run, a checkpoint nor a short name, such as timm:NAME"
+EARLY = {
+    "evaluate raw_colour --on davis=nowhere/davis": (1, "--on davis=nowhere/davis: there is no such file or folder"),
+    "fit --on davis=x --model zzz": (2, UNKNOWN),
+    "validate --model=zzz": (2, UNKNOWN),
+    "export zzz a.safetensors": (2, UNKNOWN.replace("a method, ", "")),
+    "predict tests --box 1,2,3,4": (1, "tests: expected a video file, or a folder of frames"),
+}
+"""Words → status and message."""
+
+
+@pytest.mark.parametrize("line", EARLY)
+@pytest.mark.sampled(2)
+def test_what_words_alone_show_is_told_before_torch_is_imported(line):
     code = "import atexit, sys; from vidcorr.commands import main; "
     code += "atexit.register(lambda: print('torch' in sys.modules))"
-    words = ["evaluate", "raw_colour", "--on", "davis=nowhere/davis"]
-    done = subprocess.run([sys.executable, "-c", f"{code}; main({words})"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "False\n")
-    assert done.stderr == "vidcorr: --on davis=nowhere/davis: there is no such file or folder\n"
+    done = subprocess.run([sys.executable, "-c", f"{code}; main({line.split()})"], capture_output=True, text=True)
+    status, message = EARLY[line]
+    assert (done.returncode, done.stdout, done.stderr) == (status, "False\n", f"vidcorr: {message}\n")
 
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
@@ -116,7 +129,9 @@ def test_a_killed_command_goes_on_where_it_stopped_and_equal_commands_share_a_fo
     command = [sys.executable, "-m", "vidcorr.cli", *words]
 
     def start():
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = os.environ | {"PYTHONWARNINGS": "error"}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
 
     def results():
         return {path: path.read_bytes() for path in tmp_path.glob("*/results.json")}

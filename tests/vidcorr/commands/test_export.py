@@ -64,6 +64,7 @@ def test_a_card_names_no_path_of_the_exporter_and_our_network_keeps_its_own(tmp_
     main(["export", "vidcorr-r18", str(tmp_path / "ours/net.safetensors")])
     ours = (tmp_path / "ours/README.md").read_text()
     assert "A ResNet-18 up to res4, trained by VFS with negatives" in ours
+    assert "](" not in ours  # a link would lead out of the folder
     main(["export", str(tmp_path / "ours/net.safetensors"), str(tmp_path / "again/net.safetensors")])
     again = (tmp_path / "again/README.md").read_text()
     assert "load('net.safetensors')" in again

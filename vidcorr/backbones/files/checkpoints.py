@@ -167,7 +167,9 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         file = shlex.quote(str(source))
         network = f"--model {file} or --model.backbone {file}"
         raise ValueError(f"{source}: not a checkpoint of vidcorr; weights alone are a network: {network}")
-    if not isinstance(checkpoint[METADATA_KEY], dict) or not isinstance(checkpoint.get("state_dict"), dict):
+    state = checkpoint.get("state_dict")
+    has_names = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not isinstance(checkpoint[METADATA_KEY], dict) or not has_names:
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
 
 

@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ...errors import UsageError
 from ...near_names import did_you_mean
-from ...videos.files import user_path
+from ...videos.files import DataError, user_path
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ...backbones import EncoderSpec
@@ -88,8 +88,9 @@ def folder(text: str) -> Path:
         argparse.ArgumentTypeError: if the path is a file.
     """
     path = user_path(text)
-    if path.is_file():
-        raise argparse.ArgumentTypeError(f"{text} is a file: name a folder")
+    for place in (path, *path.parents):
+        if place.is_file():
+            raise argparse.ArgumentTypeError(f"{place} is a file: name a folder")
     return path
 
 
@@ -134,24 +135,38 @@ NETWORK_FLAGS: Flags = (
 """Flags that say more of a named network: its weights and its input."""
 
 
-def require_networks(texts: Sequence[str]) -> None:
-    """Refuse what can be no network by its name alone, before torch is imported.
+def require_networks(texts: Sequence[str], methods: Sequence[str] = ()) -> None:
+    """Refuse what can be no network by its name alone, before torch is imported; `methods` are further names.
 
     Raises:
-        UsageError: for a folder of something else, or a plain word that is no file, run or short name.
+        UsageError: for a folder of something else, or a plain word that is no file, run or known name.
     """
     from ...datasets.layout import layout_of
 
     short_names = yaml.safe_load((files("vidcorr.backbones") / "short_names.yaml").read_text("utf-8"))
+    known = [*short_names, "raw_colour", *methods]
     for text in texts:
         word = text if "@" not in text or os.path.exists(text) else text.rpartition("@")[0]
         path = next((place for place in (user_path(word), Path("runs", word)) if place.exists()), None)
         layout = layout_of(path) if path is not None and path.is_dir() else ""
         if layout and not layout.startswith("a run"):
             raise UsageError(f"{word}: holds {layout}; a network is a run, a checkpoint or a name")
-        if path is None and re.fullmatch(r"[\w-]+", word) and word not in {*short_names, "raw_colour"}:
-            near = did_you_mean(word, [*short_names, "raw_colour"])
-            raise UsageError(f"{word!r}: neither a run, a checkpoint nor a short name, such as timm:NAME{near}")
+        if path is None and re.fullmatch(r"[\w-]+", word) and word not in known:
+            kinds = f"{'a method, ' * bool(methods)}a run, a checkpoint nor a short name"
+            raise UsageError(f"{word!r}: neither {kinds}, such as timm:NAME{did_you_mean(word, known)}")
+
+
+def require_video(path: Path) -> None:
+    """Refuse a folder that holds no frames itself, before torch is imported.
+
+    Raises:
+        DataError: saying what the folder is.
+    """
+    from ...datasets.layout import not_expected
+    from ...videos.folders import list_images
+
+    if path.is_dir() and not list_images(path):
+        raise DataError(not_expected(path, "a video file, or a folder of frames"))
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:
