@@ -1,12 +1,11 @@
 """The flags and the call of `vidcorr score`."""
 
-import json
 from argparse import Namespace
 from typing import Any
 
 from ..datasets.lists import read_names
 from ..experiments.runs.flags import Flag, OneOf, folder
-from ..videos.files import user_path, write_atomically
+from ..videos.files import user_path
 
 FOLDERS = "TRUTH, with a folder of masks per video, and PREDICTIONS/VIDEO/FRAME.png; with --on PREDICTIONS alone"
 ON = "benchmark and its data, davis=/data/DAVIS, for a table beside the results of vidcorr evaluate"
@@ -34,7 +33,6 @@ FLAGS = (
     Flag("--on", ON, default="", metavar="NAME=FOLDER"),
     KIND,
     *OF_MASKS,
-    Flag("--json", "write all scores to a flat JSON object", type=user_path, metavar="FILE"),
     Flag("--output", "write results.json, per_sequence.csv and report.html", type=folder, metavar="FOLDER"),
 )
 
@@ -57,7 +55,6 @@ def require(flags: Namespace) -> None:
 
 def run(flags: Namespace) -> None:
     """Score predictions against annotations, print the scores, and write them if flags name files."""
-    from ..results.checked import plain
     from ..scoring.masks import score
 
     truth, predictions = flags.folders[0], flags.folders[-1]
@@ -84,8 +81,6 @@ def run(flags: Namespace) -> None:
         options = _options_of_masks(flags) | {"pictures": flags.output}
         result = score(truth, predictions, flags.rules or "davis-2017", **options)
     result.print()
-    if flags.json is not None:
-        write_atomically(flags.json, json.dumps(plain(result.flat_scores()), indent=1) + "\n")
     if flags.output is not None:
         from ..benchmarks.output import Output
 

@@ -328,16 +328,6 @@ class Result(Exact):
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}
 
-    def flat_scores(self) -> dict[str, float]:
-        """Return name → value of the scores (`J-Mean`), and of the scores of sequences and objects (`J/bike/1`)."""
-        scores = dict(self.scores)
-        for row in self.rows:
-            for column, value in row.values.items():
-                if isinstance(value, float):
-                    place = (column.removesuffix("-Mean"), row.video, row.object)
-                    scores["/".join(filter(None, place))] = value
-        return scores
-
     def values_of_rows(self, key: str, of_all: bool = True) -> list[tuple[Row, float]]:
         """Return pairs of a row and its value of a score; J&F of a row is the mean of its J and F.
 

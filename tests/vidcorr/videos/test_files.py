@@ -51,7 +51,6 @@ def make(path, is_folder=True, error=None):
 
 
 def test_a_folder_appears_complete_or_not_at_all_and_only_in_the_place_of_an_empty_one(tmp_path):
-    """`score --json results/` once deleted the folder with all that was in it."""
     refused(OSError, "disk full", make, tmp_path / "made", error=OSError("disk full"))
     assert not list(tmp_path.iterdir())
     for _ in range(2):
