@@ -44,7 +44,7 @@ from vidcorr.lightning_modules.parts.saving import SavedModule
 from vidcorr.loops import has_reached_its_length
 from vidcorr.near_names import did_you_mean
 from vidcorr.videos.addresses import is_address
-from vidcorr.videos.files import full_disk_of_threads_at, user_path
+from vidcorr.videos.files import full_disk_at, user_path
 
 __all__ = ["VidcorrCLI", "main"]
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -363,8 +363,8 @@ class VidcorrCLI(LightningCLI):
         trainer: Any = self.trainer
         folder = self.run.folder or Path(trainer.default_root_dir)
         try:
-            # errors of one line: for a full disk, also in a thread of TensorBoard; for a damaged state of a checkpoint
-            with full_disk_of_threads_at(folder), faults_of_state(trainer):
+            # errors of one line: for a full disk; for a damaged state of a checkpoint
+            with full_disk_at(folder), faults_of_state(trainer):
                 method(**options)
         except BaseException:
             if self.run.folder is not None and any(saver.last_model_path for saver in last_checkpoints(trainer)):

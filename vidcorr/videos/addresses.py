@@ -7,28 +7,24 @@ import io
 import os
 import re
 import time
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import unquote
 
 from .files import DecodingError, errors_at, user_path
 
+# bytes of a film that are asked for in one request; one with more is read by ranges
 WHOLE = 2**24
-"""Bytes of a film that are asked for in one request; a film with more is read by ranges."""
 RANGE = 2**20
-"""Bytes of a range."""
 TRIES = 3
-PAUSE = 0.5
-"""Seconds between two tries."""
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+PAUSE = 0.5  # seconds between two tries
+# films that this process reads by ranges
 _long: set[str] = set()
-"""Addresses of films that this process reads by ranges."""
 
 
-def is_address(path: object) -> bool:
+def is_address(path: object) -> TypeGuard[str]:
     """Return whether a path is the text of an address; a `Path` never is."""
-    return isinstance(path, str) and "://" in path and _ADDRESS.match(path) is not None
+    return isinstance(path, str) and "://" in path and re.match("[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
 
 
 def user_place(path: str | os.PathLike[str]) -> str:
@@ -79,7 +75,8 @@ def read_address(address: str, timeout: float = 60.0, start: int | None = None, 
             tries -= 1
             is_refusal = isinstance(error, FileNotFoundError | PermissionError)
             if is_refusal or 400 <= getattr(error, "status", 0) < 429 or not tries:
-                raise DecodingError(address, f"cannot be read ({_reason(error)})") from error
+                reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__} {error}"
+                raise DecodingError(address, f"cannot be read ({reason.strip()})") from error
             time.sleep(PAUSE)
 
 
@@ -93,13 +90,8 @@ def names_below(address: str) -> list[str]:
     with errors_at(f"{address} cannot be listed, give a list (.txt) of addresses", Exception):
         names = [path[len(root.rstrip("/")) + 1 :] for path in store.find(root)]
     # pages hold quoted names, which must stay so for "%", "#" and "?"
-    is_quoted = address.startswith("http")
-    return [unquote(name) if is_quoted and not re.search("%(25|23|3F)", name) else name for name in names]
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {text}".strip(": ")
+    keeps = re.compile("%(25|23|3F)" if address.startswith("http") else "")
+    return [name if keeps.search(name) else unquote(name) for name in names]
 
 
 class StoredFile(NamedTuple):
@@ -124,7 +116,7 @@ class StoredFile(NamedTuple):
         if self.content is None:
             store, path = store_of(self.address)
             file = AbstractBufferedFile(store, path, block_size=RANGE, cache_type="blockcache", size=store.size(path))
-            file.cache.fetcher = partial(read_address, self.address, 60.0)
+            file.cache.fetcher = lambda start, end: read_address(self.address, 60.0, start, end)
         file.name = self.name
         return file
 
@@ -135,9 +127,9 @@ def film_of(path: str | os.PathLike[str] | bytes, timeout: float) -> Path | Stor
         return StoredFile("bytes", path)
     if not is_address(path):
         return Path(path)
-    address = str(path)
-    content = None if address in _long else read_address(address, timeout, 0, WHOLE)
-    if content is None or len(content) == WHOLE:
-        _long.add(address)
-        content = None
-    return StoredFile(address, content)
+    if path not in _long:
+        content = read_address(path, timeout, 0, WHOLE)
+        if len(content) != WHOLE:
+            return StoredFile(path, content)
+        _long.add(path)
+    return StoredFile(path, None)

@@ -50,9 +50,7 @@ def check_data(
         listing = list_videos(source, strict=False)
         if listing.annotations:
             print(f"{source}: {listing.left_out()}")
-        for entry in listing.entries:
-            file = entry.file if is_address(entry.file) else os.path.abspath(entry.file)
-            entries.append((file, entry.label))
+        entries += [(file if is_address(file) else os.path.abspath(file), label) for file, label in listing.entries]
     clean = user_path(output) / "clean.txt"
     clean.parent.mkdir(parents=True, exist_ok=True)  # now: a folder that cannot be made should not cost the check
     if clean.resolve() not in [user_path(source).resolve() for source in sources]:
@@ -75,10 +73,7 @@ def check_data(
         path, reason = next(iter(unusable.items()))
         named = ", ".join(map(str, sources))
         raise DataError(f"{named}: none of {len(paths)} videos can be used; the first is {path}: {reason}")
-    lines = []
-    for path, label in entries:
-        if path in usable:
-            lines.append(path if label is None else f"{path} {label}")
+    lines = [path if label is None else f"{path} {label}" for path, label in entries if path in usable]
     write_atomically(clean, "\n".join([*lines, ""]))
     return usable, unusable
 

@@ -22,25 +22,21 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_OF_CONTAINERS = (
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .f4v .3gp .3g2 .ogv .vob .mxf .divx"
-)
+_FILMS = ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .asf .flv .f4v .3gp .3g2 .ogv .vob .mxf .divx"
 # raw streams have neither times nor an index
 _OF_RAW_STREAMS = ".h264 .264 .avc .h265 .265 .hevc .m1v .m2v .mjpeg .mjpg .ivf .obu .y4m"
-VIDEO_SUFFIXES = (*_OF_CONTAINERS.split(), *_OF_RAW_STREAMS.split())
+VIDEO_SUFFIXES = (*_FILMS.split(), *_OF_RAW_STREAMS.split())
 
+# FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
-"""FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
 
-_MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 WITHOUT_FIRST_FRAMES = {"analyzeduration": "1", "skip_frame": "all"}
 """FFmpeg's options for opening a file without decoding its first frames, which takes 1 to 50 ms."""
 
 MOST_PIXELS = 89_000_000
 """Limit on the pixels of a frame, more than twice an 8K frame: a damaged header would take all memory."""
 
-# Containers with reliable time stamps (AVI has none for B-frames of H.264), and codecs with a packet per frame in them.
-_CONTAINERS = ("mov", "matroska")
+# codecs with a packet per frame in the containers with reliable time stamps (AVI has none for B-frames of H.264)
 _CODECS = frozenset({"h264", "hevc", "vp9", "av1", "libdav1d"})
 
 
@@ -58,7 +54,7 @@ def open_container(path: Path | StoredFile, timeout: float) -> InputContainer:
             stream besides cover pictures.
     """
     # the header of an MP4 mostly tells all: then FFmpeg need not decode the first frames, which saves time
-    is_mp4 = path.name.lower().endswith(_MP4_SUFFIXES)
+    is_mp4 = path.name.lower().endswith((".mp4", ".m4v", ".mov"))
     options = {"format_whitelist": _DEMUXERS}
     container = _open(path, timeout, options | (WITHOUT_FIRST_FRAMES if is_mp4 else {}))
     if is_mp4 and not _header_tells_all(container):
@@ -138,7 +134,7 @@ def film_stream(container: InputContainer) -> VideoStream:
 
 def has_reliable_times(container: InputContainer, stream: VideoStream) -> bool:
     """Return True if, in this kind of file, each packet holds a frame that is shown at the packet's time."""
-    return stream.codec_context.name in _CODECS and container.format.name.startswith(_CONTAINERS)
+    return stream.codec_context.name in _CODECS and container.format.name.startswith(("mov", "matroska"))
 
 
 @dataclass(frozen=True)
@@ -206,10 +202,9 @@ class FrameTable:
         step = times[1] - times[0] if len(times) > 1 else 1  # of a single frame any step will do
         has_equal_steps = step > 0 and times == list(range(times[0], times[0] + step * len(times), step))
         has_hidden = any(entry.is_discard for entry in entries)
-        keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
-        begins_with_key = bool(keys) and keys[0] == 0
-        if not has_equal_steps or has_hidden or not begins_with_key:
+        if not has_equal_steps or has_hidden or not entries[0].is_keyframe:
             return None
+        keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
         return cls(range(stream.start_time, stream.start_time + step * len(entries), step), keys)
 
     @classmethod

@@ -7,11 +7,10 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -63,40 +62,9 @@ def full_disk_at(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_of_full_disk(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FullDisk(path) from error
         raise
-
-
-def is_of_full_disk(error: object) -> bool:
-    """Return whether an error says that a disk or a user's quota has no room.
-
-    Example:
-        >>> is_of_full_disk(OSError(errno.ENOSPC, "no room")), is_of_full_disk(FileNotFoundError())
-        (True, False)
-    """
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-@contextmanager
-def full_disk_of_threads_at(folder: Path) -> Iterator[None]:
-    """Turn an error of the block for a full disk into `FullDisk`, as `full_disk_at` does.
-
-    The error may come from a thread: TensorBoard's writing thread hands its error to the thread that logs, which raises
-    the error again in the block. During the block the writing thread therefore prints no traceback of a full disk.
-    """
-    hook_before = threading.excepthook
-
-    def show_others(failure: Any) -> None:
-        if not is_of_full_disk(failure.exc_value):
-            hook_before(failure)
-
-    threading.excepthook = show_others
-    try:
-        with full_disk_at(folder):
-            yield
-    finally:
-        threading.excepthook = hook_before
 
 
 WRONG_JSON = (AttributeError, TypeError, RecursionError)
@@ -124,11 +92,8 @@ def errors_at(place: object, *kinds: type[Exception]) -> Iterator[None]:
 
 def mistakes_of(error: ValidationError) -> str:
     """Return the fields and messages of an error's first three mistakes, in a single line."""
-    mistakes = []
-    for mistake in error.errors()[:3]:
-        field = ".".join(map(str, mistake["loc"]))
-        mistakes.append(": ".join(filter(None, [field, mistake["msg"]])))
-    return "; ".join(mistakes)
+    mistakes = ((".".join(map(str, mistake["loc"])), mistake["msg"]) for mistake in error.errors()[:3])
+    return "; ".join(": ".join(filter(None, mistake)) for mistake in mistakes)
 
 
 def require_one_of(choices: Collection[object], **arguments: object) -> None:
@@ -153,8 +118,7 @@ def require_at_least(least: int, owner: str = "", /, **numbers: float) -> None:
     """
     for name, number in numbers.items():
         if number < least:
-            of_owner = f"{owner}: " if owner else ""
-            raise ValueError(f"{of_owner}{name} must be at least {least}, got {number}")
+            raise ValueError(f"{owner}{': ' * bool(owner)}{name} must be at least {least}, got {number}")
 
 
 def require_fractions(**numbers: float) -> None:

@@ -66,10 +66,9 @@ def decode_jpeg(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
     import simplejpeg  # type: ignore[import-untyped]
 
     try:
-        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "RGB", strict=True)
+        return cast("NDArray[np.uint8]", simplejpeg.decode_jpeg(content, "RGB", strict=True))
     except ValueError as error:
         raise DecodingError(path, f"is damaged, or cannot be decoded as an image ({error})") from error
-    return image
 
 
 def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint8]:
@@ -79,14 +78,6 @@ def _decode_png(path: str | os.PathLike[str], content: bytes) -> NDArray[np.uint
     if image is None:
         raise DecodingError(path, "cannot be decoded as an image, or is truncated")
     return cast("NDArray[np.uint8]", image)
-
-
-def largest_of_16_bits(path: str | os.PathLike[str]) -> int | None:
-    """Return the largest value of an image with 16 bits a channel; None if it has other bits or cannot be decoded."""
-    import cv2
-
-    image = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    return int(image.max()) if image is not None and image.dtype == np.uint16 else None
 
 
 def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> bytes:

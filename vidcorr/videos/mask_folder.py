@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +11,7 @@ from numpy.typing import NDArray
 from .files import DataError
 from .folders import list_images
 from .images import image_size, in_px, open_image, require_size
-from .masks import (
-    VOID,
-    claim_indices,
-    clear_indices,
-    ids_of_palette,
-    number_colours,
-    pixel_counts,
-    refuse_large_void,
-    stored_mask,
-)
+from .masks import VOID, clear_indices, ids_of_palette, number_colours, pixel_counts, refuse_large_void, stored_mask
 
 KEPT_MASKS = 64
 """Number of decoded masks that stay in memory, since starts, rules and scores read the same ones."""
@@ -222,6 +214,22 @@ class MaskFolder(dict[int, Path]):
             if difference > tolerance:
                 raise DataError(f"{mask}: mask is {in_px(size)}, its frame {frames[t].name} {in_px(expected)}")
         return first
+
+
+def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
+    """Add the colours of a mask's palette to a table of colours, and check that each colour has one index in a video.
+
+    Args:
+        index_of_colour: colour, 0xRRGGBB → index, of the video's other masks; it is changed.
+        mask: a mask with ids, as `stored_mask` reads it, or a prompt.
+
+    Raises:
+        DataError: for a colour with another index.
+    """
+    for colour, index in mask.colours.items():
+        if index_of_colour.setdefault(colour, index) != index:
+            told = f"colour #{colour:06x} has index {index}, and {index_of_colour[colour]} in another mask of the video"
+            raise DataError(f"{mask.source}: {told}: save all with one palette, or in RGB")
 
 
 @lru_cache(maxsize=KEPT_MASKS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -51,8 +51,7 @@ class StoredMask(NamedTuple):
                 known = described(ids_of_colours) if len(ids_of_colours) <= MOST_COLOURS else "those of a palette"
                 raise DataError(f"{self.source}: colour #{colour:06x} is none of the annotations' ({known})")
             ids[label] = ids_of_colours[colour]
-        of_pixels: NDArray[np.uint8] = ids[self.labels]
-        return of_pixels
+        return ids[self.labels]
 
 
 def stored_mask(path: Path) -> StoredMask:
@@ -97,22 +96,6 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return mask.labels if mask.has_ids else mask.ids(number_colours([mask]))
 
 
-def claim_indices(index_of_colour: dict[int, int], mask: Any) -> None:
-    """Add the colours of a mask's palette to a table of colours, and check that each colour has one index in a video.
-
-    Args:
-        index_of_colour: colour, 0xRRGGBB → index, of the video's other masks; it is changed.
-        mask: a mask with ids, as `stored_mask` reads it, or a prompt.
-
-    Raises:
-        DataError: for a colour with another index.
-    """
-    for colour, index in mask.colours.items():
-        if index_of_colour.setdefault(colour, index) != index:
-            told = f"colour #{colour:06x} has index {index}, and {index_of_colour[colour]} in another mask of the video"
-            raise DataError(f"{mask.source}: {told}: save all with one palette, or in RGB")
-
-
 def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
     """Return the mask of an RGB or RGBA image `(H, W, 3 or 4)`; transparent pixels are background, as black ones are.
 
@@ -141,8 +124,7 @@ def _mask_of_colours(path: Path, pixels: NDArray[np.uint8]) -> StoredMask:
 def _palette(image: ImageFile.ImageFile) -> list[int]:
     """Return the colours of an image's palette, 0xRRGGBB; an empty list without a palette."""
     palette = np.array(image.getpalette() or [], np.uint8)
-    colours: list[int] = _as_numbers(palette.reshape(-1, 3)).tolist()
-    return colours
+    return _as_numbers(palette.reshape(-1, 3)).tolist()
 
 
 def has_smoothed_edges(ids: NDArray[np.uint8]) -> bool:
@@ -235,21 +217,15 @@ def number_colours(masks: Iterable[StoredMask]) -> dict[int, int]:
             if colour not in ids:
                 number = davis.get(colour)
                 if number is None or number in ids.values():
-                    number = _free_number(ids.values(), mask.source)
+                    number = min(set(range(1, VOID)).difference(ids.values()), default=None)
+                if number is None:
+                    raise DataError(f"{mask.source}: more than {VOID - 1} objects, the most ids of a mask")
                 ids[colour] = number
     if source_of and not has_background:
         shown = ", ".join(f"#{colour:06x}" for colour in source_of)
         source = next(iter(source_of.values()))
         raise DataError(f"{source}: no pixel is black, the background of masks in colours ({shown}): paint it black")
     return ids
-
-
-def _free_number(taken: Iterable[int], source: object) -> int:
-    """Return the smallest id that is not taken; raise `DataError` if all 254 are."""
-    free = set(range(1, VOID)).difference(taken)
-    if not free:
-        raise DataError(f"{source}: more than {VOID - 1} objects, the most ids of a mask")
-    return min(free)
 
 
 def ids_of_palette(path: Path) -> dict[int, int]:
@@ -288,8 +264,7 @@ def described(colours: Mapping[int, int]) -> str:
 
 def _as_numbers(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
     red, green, blue = np.moveaxis(colours[..., :3].astype(np.uint32), -1, 0)
-    packed: NDArray[np.uint32] = (red << 16) + (green << 8) + blue
-    return packed
+    return (red << 16) + (green << 8) + blue
 
 
 def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:

@@ -13,14 +13,12 @@ Picture = Literal["I", "P", "B"]
 """I: no frame shown after it refers to frames before it. P: refers to earlier pictures. B: shown before the I- or
 P-picture that precedes it in the file."""
 
+# start code of a picture of MPEG-4 part 2
 _VOP_START = b"\0\0\1\xb6"
-"""Start code of a picture of MPEG-4 part 2."""
 
+# Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE). A coded picture is
+# larger if it has 128 macroblocks, as it needs a bit for each; of a smaller picture it is uncertain.
 _LARGEST_EMPTY = 19
-"""Bytes of an MPEG-4 picture that is not coded and shows nothing, at most (FFmpeg's MAX_NVOP_SIZE).
-
-A coded picture is larger if it has 128 macroblocks, as it needs a bit for each; of a smaller picture it is uncertain.
-"""
 
 
 def picture_of(packet: av.Packet) -> Picture | None:
@@ -72,8 +70,8 @@ def _mpeg4(packet: bytes) -> Picture | None:
     if len(_VOP_START) + len(content) <= _LARGEST_EMPTY:  # so short that it may be empty
         return None
     kinds: tuple[Picture, ...] = ("I", "P", "B", "P")  # the last: a sprite, which refers as a P-picture does
-    coding_type = content[0] >> 6  # vop_coding_type, 2 bits
-    return kinds[coding_type]
+    # vop_coding_type, 2 bits
+    return kinds[content[0] >> 6]
 
 
 def _is_idr(packet: av.Packet) -> bool:

@@ -72,9 +72,8 @@ def without_main() -> Iterator[None]:
 
 def usable_cores() -> int:
     """Return the number of processor cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):  # macOS has none
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    # macOS has no affinity
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_processes(

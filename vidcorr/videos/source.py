@@ -16,7 +16,7 @@ from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, read_bytes, user_path
 from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
-from .images import image_size, largest_of_16_bits, read_image
+from .images import image_size, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")
@@ -47,9 +47,7 @@ class Listing(NamedTuple):
     annotations: tuple[Path, ...] = ()
 
     def left_out(self) -> str:
-        """Return a sentence with the number of annotations and results that are left out; "" if there are none."""
-        if not self.annotations:
-            return ""
+        """Return a sentence with the number of annotations and results that are left out."""
         return f"{len(self.annotations)} annotations or results are left out, such as {min(self.annotations)}"
 
 
@@ -75,7 +73,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         self.num_frames = len(self.names)
 
     def __exit__(self, *error: object) -> None:
-        return None
+        """Nothing is open."""
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Iterate over the images from index `start` on, (H, W, 3) uint8 RGB.
@@ -99,20 +97,20 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         if min(indices, default=0) < 0:
             raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
         first_size = image_size(self._file(0))
-        frames: dict[int, np.ndarray] = {}
-        for i in sorted(set(indices)):
-            frames[i] = read_image(self._file(i), size=first_size)
+        frames = {i: read_image(self._file(i), size=first_size) for i in sorted(set(indices))}
         return [frames[i] for i in indices]
 
     def notes(self) -> list[str]:
         """Return a sentence for the user if the first image has 16 bits and uses less than half of the levels.
 
-        An image of 16 bits is read by its upper 8 bits, so few grey levels would be left. The image is decoded.
+        An image of 16 bits is read by its upper 8 bits, so few grey levels would be left.
         """
-        largest = largest_of_16_bits(self._file(0))  # None for an image of 8 bits
-        if largest is None or largest >= 2**15:
+        import cv2
+
+        image = cv2.imdecode(np.frombuffer(read_bytes(self._file(0)), np.uint8), cv2.IMREAD_UNCHANGED)
+        if image is None or image.dtype != np.uint16 or (top := int(image.max())) >= 2**15:
             return []
-        return [f"the first image, of 16 bits, ends at {largest}: {largest // 256 + 1} of 256 levels are read: scale"]
+        return [f"the first image, of 16 bits, ends at {top}: {top // 256 + 1} of 256 levels are read: scale"]
 
     def _file(self, index: int) -> str:
         """Return the path of the image with this index; beyond the end, as in a film, the path of the last image."""
@@ -220,11 +218,10 @@ def hashed_rank(seed: int, name: str) -> bytes:
 def _videos_below(root: Path) -> Listing:
     """List the video files and the folders of frames below a folder.
 
-    Images beside video files are no frames. Images in order beside a single video file are refused: the images or the
-    file may be the video.
+    Images beside video files are no frames.
 
     Raises:
-        DataError: if there is no video, or a video lies below a folder of frames or beside images in order.
+        DataError: if there is no video, or a video lies below a folder of frames.
     """
     paths: list[str] = []
     frames_of: dict[Path, list[str]] = {}  # folder without video files → names of its images
@@ -237,8 +234,6 @@ def _videos_below(root: Path) -> Listing:
         videos = [os.path.join(folder, name) for name in files if is_video(name)]
         images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
         paths += videos
-        if len(videos) == 1:
-            _refuse_preview(Path(videos[0]), images)
         if images and not videos:
             frames_of[folder] = images
     annotations = annotation_folders(root, frames_of)
@@ -258,21 +253,6 @@ def _videos_below(root: Path) -> Listing:
         if above:  # masks, or an old copy
             raise DataError(f"{min(above)}: holds frames, and the video {path} lies below it")
     return Listing(tuple(_in_natural_order(paths)), tuple(annotations))
-
-
-def _refuse_preview(video: Path, images: Sequence[str]) -> None:
-    """Refuse a video file in one folder with images whose names differ in digits alone, as those of frames.
-
-    Images whose names begin with the name of the video are previews of it, and are ignored.
-
-    Raises:
-        DataError: naming the video and an image.
-    """
-    frames = [name for name in images if not name.startswith(video.stem)]
-    numbered = {re.sub("[0-9]+", "#", name) for name in frames}
-    if len(frames) > 1 and len(numbered) == 1:
-        beside = f"lies beside {len(frames)} images in order, such as {frames[0]}"
-        raise DataError(f"{video}: {beside}: which is the video? Move one of them to a folder of its own")
 
 
 def _in_natural_order(paths: Sequence[str]) -> list[SourceEntry]:
@@ -365,8 +345,7 @@ def _joined(folder: str, path: str) -> str:
     """Return a path below a folder as `Path` writes it, in a tenth of the time; another place stays as it is."""
     if is_address(path):
         return path
-    is_plain = not path.startswith(".") and not path.endswith("/") and "//" not in path and "/." not in path
-    is_plain = is_plain or is_address(folder)
+    is_plain = is_address(folder) or not re.search(r"^\.|/$|//|/\.", path)
     return os.path.join(folder, path) if is_plain and os.sep == "/" else str(Path(folder, path))
 
 

@@ -50,8 +50,8 @@ class FrameStream:
         self.path = user_path(path)
         self.start = start
         self.end = end
-        is_part = (start, end) != (0, None)
-        with open_video(self.path, table=is_part) as video:  # the header's count cannot tell whether a part exists
+        # the header's count cannot tell whether a part exists
+        with open_video(self.path, table=(start, end) != (0, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             self.frame_rate = video.frame_rate or FRAME_RATE
             self._names = video.names  # of a folder's images; None for a file

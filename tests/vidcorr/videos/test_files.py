@@ -4,7 +4,6 @@ Also tests `videos/folder_lock.py`; `results/csv_files.py` is tested by the file
 """
 
 import os
-import threading
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -87,21 +86,3 @@ def test_a_full_disk_is_named_with_the_file(tmp_path):
     disk = next(place for place in (tmp_path, *tmp_path.parents) if os.path.ismount(place))
     refused(files.FullDisk, f"^{tmp_path}/a.json could not be written: the disk at {disk} is full$", write)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_thread_that_fills_a_disk_prints_nothing_and_other_threads_their_errors(tmp_path, monkeypatch):
-    shown = Mock()
-    monkeypatch.setattr(threading, "excepthook", shown)
-
-    def run(target):
-        thread = threading.Thread(target=target)
-        thread.start()
-        thread.join()
-
-    with files.full_disk_of_threads_at(tmp_path):
-        run(lambda: Path("/dev/full").write_text("no room"))
-        assert not shown.called
-        run(lambda: int("no number"))
-    assert shown.call_count == 1
-    assert threading.excepthook is shown

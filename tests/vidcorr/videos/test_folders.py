@@ -79,15 +79,10 @@ def test_a_folder_is_a_video_by_one_rule_of_names(names, message, tmp_path):
         refused(DataError, "no folders of frames" if names == ["notes.txt"] else message, list_videos, tmp_path)
 
 
-def test_a_preview_beside_frames_is_refused_and_thumbnails_beside_films_are_not(tmp_path):
-    for name in ("preview.mp4", "00000.jpg", "00001.jpg"):
-        (tmp_path / name).touch()
-    refused(DataError, "preview.mp4: lies beside 2 images in order", list_videos, tmp_path)
-    (tmp_path / "other.mp4").touch()
-    assert [Path(entry.file).name for entry in list_videos(tmp_path).entries] == ["other.mp4", "preview.mp4"]
-    for name in ("film.mp4", "film_1.jpg", "film_2.jpg"):
-        write_text(tmp_path / "films" / name, [])
-    assert len(list_videos(tmp_path / "films").entries) == 1
+def test_images_beside_films_are_no_frames(tmp_path):
+    for name in ("film.mp4", "other.mp4", "film_1.jpg", "film_2.jpg"):
+        write_text(tmp_path / name, [])
+    assert [Path(entry.file).name for entry in list_videos(tmp_path).entries] == ["film.mp4", "other.mp4"]
 
 
 def test_a_video_below_frames_is_refused_for_training(tmp_path):

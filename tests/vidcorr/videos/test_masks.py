@@ -18,8 +18,8 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.videos import mask_folder
 from vidcorr.videos.files import DataError
-from vidcorr.videos.mask_folder import MaskFolder
-from vidcorr.videos.masks import StoredMask, claim_indices, davis_palette, read_mask, stored_mask, write_ids
+from vidcorr.videos.mask_folder import MaskFolder, claim_indices
+from vidcorr.videos.masks import StoredMask, davis_palette, read_mask, stored_mask, write_ids
 from vidcorr.videos.prompts import MaskPrompt
 
 IDS = np.zeros((24, 32), np.uint8)
