@@ -163,20 +163,13 @@ def is_first_rank() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in names)
 
 
-def is_printed(record: logging.LogRecord) -> bool:
-    """Return False for Lightning's tips to install further products, True for its other lines; a filter of logging."""
-    return "Tip:" not in record.getMessage()
-
-
 def quieten_lightning() -> None:
     """Hide Lightning's warnings and tips that are of no use on the command line; print others as commands do."""
     warnings.filterwarnings("ignore", f"(?s).*({NOISE})")
     warnings.formatwarning = line_of_warning
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_printed)
-
-
-def _write_value(dumper: yaml.SafeDumper, member: Enum) -> yaml.Node:
-    return dumper.represent_data(member.value)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
 
 
 def has_no_videos(config: Any) -> bool:
@@ -219,7 +212,7 @@ class VidcorrCLI(LightningCLI):
         # the commands turn Python's garbage collector off for the imports
         start_collector()
         quieten_lightning()
-        yaml.SafeDumper.add_multi_representer(Enum, _write_value)
+        yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
         # the first rank logs: in an interactive job of SLURM, Lightning would take this task for another rank
         if is_first_rank():
             rank_zero_only.rank = 0  # type: ignore[attr-defined]

@@ -412,8 +412,8 @@ class CorrespondenceModule(SavedModule):
         """Return `sgd_with_cosine` by `base_lr`, `weight_decay` and `momentum`; ValueError without these."""
         absent = [name for name in ("base_lr", "weight_decay", "momentum") if not hasattr(self, name)]
         if absent:
-            kind = type(self).__name__
-            raise ValueError(f"{kind} has no {', '.join(absent)} for SGD: set them, or define configure_optimizers")
+            needed = f"{', '.join(absent)} for SGD: set them, or define configure_optimizers"
+            raise ValueError(f"{type(self).__name__} has no {needed}")
         return self.sgd_with_cosine(self.base_lr, self.weight_decay, self.momentum)
 
     # Hooks of a training
@@ -460,9 +460,8 @@ class CorrespondenceModule(SavedModule):
         """
         for finder in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(finder, BatchSizeFinder | LearningRateFinder):
-                kind = type(finder).__name__
                 remedy = "call scale_batch_size or lr_find of Tuner(trainer) before fit"
-                raise ValueError(f"{kind}: as a callback it comes after the learning rates are made; {remedy}")
+                raise ValueError(f"{type(finder).__name__} comes after the learning rates are made; {remedy}")
         self._hold_frozen_backbone()
         if self.trainer.ckpt_path:
             continue_schedule(self.lr_schedulers())

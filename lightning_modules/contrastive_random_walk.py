@@ -93,11 +93,10 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
         N counts the nodes of a frame: its patches, or the cells of its map.
         """
-        batch, frames = clip.shape[:2]
         images = clip.flatten(0, 1)
         if self.nodes == "patches":
             images = self.patches(images)
-        return self.nodes_of(self.maps(images), batch, frames)
+        return self.nodes_of(self.maps(images), *clip.shape[:2])
 
     def patches(self, images: Tensor) -> Tensor:
         """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training.

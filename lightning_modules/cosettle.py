@@ -170,8 +170,7 @@ class CoSettle(CorrespondenceModule):
         grid = list(network.patch_embed.grid_size)
         prefix = embedding.shape[1] - grid[0] * grid[1]
         resampled = resample_abs_pos_embed(embedding, list(size), grid, prefix)
-        _, rank = world_size_and_rank()
-        generator = self.generator(rank)
+        generator = self.generator(world_size_and_rank()[1])
         rows, columns = stretched_size(size, self.stretch)
         row = int(torch.randint(rows - size[0] + 1, (), generator=generator))
         column = int(torch.randint(columns - size[1] + 1, (), generator=generator))

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam
 
 from vidcorr import loops
@@ -118,7 +118,12 @@ class Liir(MomentumMethod, CorrespondenceModule):
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
         self.described = self.backbone.described
         if start is not None:
-            self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
+            loaded = load(start).network
+            own = self.backbone.made_with
+            theirs = loaded.made_with if isinstance(loaded, LiirEncoder) else type(loaded).__name__
+            if theirs != own:
+                raise ValueError(f"model.start {start}: its encoder is {theirs}, this run's is {own}")
+            self.backbone.load_state_dict(loaded.state_dict())
         self.bank: Any = None
         if self.bank_settings.frames:
             # features have stride 4, positions stride 2
@@ -136,9 +141,8 @@ class Liir(MomentumMethod, CorrespondenceModule):
             ValueError: for clips of a single frame; in training for a size of frames that the bank does not hold, or
                 for a first phase without a Trainer, which counts its epochs.
         """
-        frames = batch["clip"].shape[1]
-        if frames < 2:
-            raise ValueError(f"clips of {frames} frame: Liir needs a query and at least one reference; set data.frames")
+        if batch["clip"].shape[1] < 2:
+            raise ValueError("clips of 1 frame: Liir needs a query and at least one reference; set data.frames")
         if self.training:
             self._require_bank_size(batch["clip"].shape[-2:])
             generator = self.generator()
@@ -302,11 +306,3 @@ class Liir(MomentumMethod, CorrespondenceModule):
 
 def _settings(kind: type[S], settings: S | Mapping[str, Any]) -> S:
     return kind(**settings) if isinstance(settings, Mapping) else settings
-
-
-def _encoder_like(encoder: LiirEncoder, path: NetworkName) -> nn.Module:
-    loaded = load(path).network
-    arguments = loaded.made_with if isinstance(loaded, LiirEncoder) else type(loaded).__name__
-    if arguments != encoder.made_with:
-        raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.made_with}")
-    return loaded

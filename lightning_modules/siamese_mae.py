@@ -161,13 +161,12 @@ class SiameseMAE(CorrespondenceModule):
         self.backbone: Any = network
         self.patch: int = network.patch_embed.feat_ratio()
         # names of the layers are those of CropMAE's code
-        width = decoder_width
-        self.decoder_embed = nn.Linear(network.embed_dim, width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        blocks = (DecoderBlock(width, decoder_heads, dropout) for _ in range(decoder_depth))
+        self.decoder_embed = nn.Linear(network.embed_dim, decoder_width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_width))
+        blocks = (DecoderBlock(decoder_width, decoder_heads, dropout) for _ in range(decoder_depth))
         self.decoder_blocks = nn.ModuleList(blocks)
-        self.decoder_norm = nn.LayerNorm(width, NORM_EPSILON)
-        self.decoder_pred = nn.Linear(width, 3 * self.patch**2)
+        self.decoder_norm = nn.LayerNorm(decoder_width, NORM_EPSILON)
+        self.decoder_pred = nn.Linear(decoder_width, 3 * self.patch**2)
         # a backbone from a checkpoint keeps its positions; a dict is given where this module is built from its own
         # checkpoint, whose weights are loaded afterwards
         if isinstance(backbone, str) and not is_checkpoint(backbone):

@@ -138,9 +138,8 @@ class VFSMoCo(MomentumMethod, CorrespondenceModule):
         Returns:
             `loss`, `embeddings` `(B · n/2, D)`, the mean similarities of `pair_similarities`; in training `queue_age`.
         """
-        view1, _ = split_views(batch["clip"])
         # q and k: B x n/2 x D; queue: K x D; same_video: B x K
-        q = self(view1)
+        q = self(split_views(batch["clip"])[0])
         keys = self.encode_keys(split_views(as_bytes(batch["clip"]))[1])
         k = own_rows(keys, len(q))
         queue = self.queue.keys

@@ -49,8 +49,7 @@ class VFSSimSiam(CorrespondenceModule):
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.backbone = self.network_to_train(backbone)
-        width = projector_dim
-        self.projector = mlp(self.backbone_width, width, width, width, norm=True, norm_last=True)
+        self.projector = mlp(self.backbone_width, *[projector_dim] * 3, norm=True, norm_last=True)
         self.predictor = mlp(projector_dim, predictor_dim, projector_dim, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TextIO
 import vidcorr
 
 from .. import errors, signals
-from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of, require_networks, require_video
+from ..experiments.runs.flags import RUN_FLAGS, Parser, add_flags, names_of, require_networks
 from ..near_names import did_you_mean
 
 HELP = ("-h", "--help")
@@ -174,8 +174,6 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
     flags.further = further
     given = [getattr(flags, name, None) for name in ("network", "model")]
     require_networks([*getattr(flags, "networks", ()), *filter(None, given)])
-    if hasattr(flags, "video"):
-        require_video(flags.video)
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     warnings.formatwarning = line_of_warning
@@ -197,8 +195,7 @@ def parse(command: Command, words: Sequence[str]) -> argparse.Namespace:
     known, usage = ["--help", *names_of(parser)], parser.format_usage()
     for word in words:
         flag = word.partition("=")[0]
-        is_flag = re.match(r"-[-a-zA-Z]", flag) and flag not in HELP
-        if is_flag and not any(name.startswith(flag) for name in known):
+        if re.match(r"-[-a-zA-Z]", flag) and not any(name.startswith(flag) for name in (*known, "-h")):
             near = did_you_mean(flag, known) or ("; networks are words without a flag" * ("NETWORK" in usage))
             raise errors.UsageError(f"{command.name}: unknown flag {flag}{near}")
     # a blank before a number below 0: else it would be read as a flag

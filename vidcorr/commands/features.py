@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+from ..datasets.layout import require_video
 from ..errors import printable
 from ..experiments.runs.flags import NETWORK, NETWORK_FLAGS, Flag, named_network, positive
 from ..videos.files import user_path
@@ -19,6 +20,11 @@ FLAGS = (
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     *NETWORK_FLAGS,
 )
+
+
+def require(flags: Namespace) -> None:
+    """Check, without torch, that the video is one."""
+    require_video(flags.video)
 
 
 def run(flags: Namespace) -> None:

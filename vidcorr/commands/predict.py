@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets.layout import require_video
 from ..errors import printable
 from ..experiments.runs.flags import NETWORK_FLAGS, Flag, OneOf, folder, named_network, positive, several
 from ..videos.files import user_path
@@ -42,6 +43,11 @@ FLAGS = (
     Flag("--short-side", "reduce larger frames to it (default: 480)", type=positive, default=480, metavar="PX"),
     Flag("--no-overlay", "write no overlay.mp4", dest="overlay", action="store_false"),
 )
+
+
+def require(flags: Namespace) -> None:
+    """Check, without torch, that the video is one."""
+    require_video(flags.video)
 
 
 def run(flags: Namespace) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ..videos.annotations import look_of
-from ..videos.folders import IMAGE_SUFFIXES, list_data, names_in
+from ..videos.files import DataError
+from ..videos.folders import IMAGE_SUFFIXES, list_data, list_images, names_in
 from ..videos.source import RESULTS, is_video
 
 
@@ -42,3 +43,13 @@ def not_expected(folder: Path, expected: str) -> str:
     """Return the line that refuses a folder: what it is, if that is known, and what is expected in its place."""
     layout = layout_of(folder)
     return f"{folder}: {f'holds {layout}; ' if layout else ''}expected {expected}"
+
+
+def require_video(path: Path) -> None:
+    """Refuse a folder that holds no frames itself.
+
+    Raises:
+        DataError: saying what the folder is.
+    """
+    if path.is_dir() and not list_images(path):
+        raise DataError(not_expected(path, "a video file, or a folder of frames"))

@@ -26,7 +26,7 @@ from vidcorr.videos.files import DataError
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 
-UNKNOWN = "'zzz': neither a method, a run, a checkpoint nor a short name, such as timm:NAME"
+UNKNOWN = "'zzz': neither a run, a checkpoint nor a short name, such as timm:NAME"
 EARLY = {
     "evaluate raw_colour --on davis=nowhere/davis": (1, "--on davis=nowhere/davis: there is no such file or folder"),
     "fit --on davis=x --model zzz": (2, UNKNOWN),

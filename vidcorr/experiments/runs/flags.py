@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from ...errors import UsageError
 from ...near_names import did_you_mean
-from ...videos.files import DataError, user_path
+from ...videos.files import user_path
 
 if TYPE_CHECKING:  # it imports torch, which would delay `--help`
     from ...backbones import EncoderSpec
@@ -88,9 +88,8 @@ def folder(text: str) -> Path:
         argparse.ArgumentTypeError: if the path is a file.
     """
     path = user_path(text)
-    for place in (path, *path.parents):
-        if place.is_file():
-            raise argparse.ArgumentTypeError(f"{place} is a file: name a folder")
+    if path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is a file: name a folder")
     return path
 
 
@@ -152,21 +151,8 @@ def require_networks(texts: Sequence[str], methods: Sequence[str] = ()) -> None:
         if layout and not layout.startswith("a run"):
             raise UsageError(f"{word}: holds {layout}; a network is a run, a checkpoint or a name")
         if path is None and re.fullmatch(r"[\w-]+", word) and word not in known:
-            kinds = f"{'a method, ' * bool(methods)}a run, a checkpoint nor a short name"
-            raise UsageError(f"{word!r}: neither {kinds}, such as timm:NAME{did_you_mean(word, known)}")
-
-
-def require_video(path: Path) -> None:
-    """Refuse a folder that holds no frames itself, before torch is imported.
-
-    Raises:
-        DataError: saying what the folder is.
-    """
-    from ...datasets.layout import not_expected
-    from ...videos.folders import list_images
-
-    if path.is_dir() and not list_images(path):
-        raise DataError(not_expected(path, "a video file, or a folder of frames"))
+            near = did_you_mean(word, known)
+            raise UsageError(f"{word!r}: neither a run, a checkpoint nor a short name, such as timm:NAME{near}")
 
 
 def named_network(text: str, flags: Any) -> EncoderSpec:

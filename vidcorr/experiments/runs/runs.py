@@ -154,8 +154,7 @@ class RunFolder(NamedTuple):
             # the walk enters the folders that this list holds: no run lies in the checkpoints or results of a run
             below[:] = [name for name in below if name not in FOLDERS_OF_A_RUN]
             try:
-                if (place / FILE).stat().st_size:  # else another process is writing it
-                    found.append(cls.read(place))
+                found.append(cls.read(place))
             except (ValueError, OSError) as error:
                 log.warning("vidcorr: left out: %s", error)
         return sorted(found, key=lambda run: (run.record.begin, natural_order(str(run.path))))  # starts may coincide
@@ -352,9 +351,7 @@ class Run:
             self.record = self.record.changed(checkpoints=_place_in(folder, checkpoints))
         before = Record.read(folder).threads
         if before not in (0, threads):  # 0: not recorded
-            self.say(
-                f"torch has {threads} thread(s), before {before}: OMP_NUM_THREADS={before} repeats the run bit by bit"
-            )
+            self.say(f"torch has {threads} thread(s): OMP_NUM_THREADS={before}, as before, repeats the run bit by bit")
         self.record.save(folder)
 
     def end(self, best: str = "") -> None:
