@@ -198,7 +198,7 @@ def test_a_process_that_is_forked_has_a_connection_of_its_own(disk, store):
     assert queue.get(timeout=30) == whole
     process.join()
     assert read_address(address) == whole
-    assert store.connections == before + 1
+    assert store.connections > before
 
 
 @pytest.mark.slow
