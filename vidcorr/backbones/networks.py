@@ -324,6 +324,9 @@ def _make_by_callable(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
         import timm
 
         form = f"timm:{spec.spec}" if timm.is_model(spec.spec) else FORMS
+        module, _, member = spec.spec.rpartition(".")
+        if Path(f"{module.replace('.', '/')}.py").is_file():  # the user's own, in the working directory
+            form = f"{module}:{member}"
         near = did_you_mean(spec.spec, [*SHORT_NAMES, "raw_colour"])
         what = f"neither a checkpoint ({', '.join(SUFFIXES)}), a folder with {CONFIG}, nor a short name"
         raise ValueError(f"backbone {spec.spec!r}: {what}; write {form}{near}")
