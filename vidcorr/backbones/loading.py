@@ -200,9 +200,8 @@ def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
     else:
         prefix = stated.pop("prefix", "") if isinstance(stated, dict) else ""
         if stated == {}:
-            remedy = f"name a function that returns it, my_module:my_network={path}"
-            what = f"{path}: its network was a module without a name"
-            raise Refused(f"{what}: {remedy}, or load_from_checkpoint(…, backbone=it)")
+            remedy = f"give my_module:my_network={path}, a function of yours, or load_from_checkpoint(…, backbone=it)"
+            raise Refused(f"{path}: its network was a module without a name: {remedy}")
         encoder = _encoder_of_fields(stated, path)
         load_weights(encoder.network, without_prefix(checkpoint["state_dict"], str(prefix)), path)
     return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint))

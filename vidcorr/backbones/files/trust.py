@@ -56,8 +56,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
         if not is_listed(name) and name.replace(":", ".") not in KNOWN:
             quoted = name[:LONGEST]
             spelt = quoted if ":" in quoted else ":".join(quoted.rsplit(".", 1))
-            ways = f"give {spelt}={source} in its place, or the folder of its run"
-            remedy = f"{ways}; in Python call load_from_checkpoint"
+            remedy = f"give {spelt}={source} in its place, or its run's folder; in Python call load_from_checkpoint"
             if quoted.startswith("__main__"):
                 remedy = "it was defined in a script or notebook: load it there, or move it to a file, my_module.py"
             raise Refused(f"{source}: names {quoted}, which is not of vidcorr: {remedy}")
