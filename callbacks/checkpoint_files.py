@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 from torch.utils._pytree import tree_map
 
-from vidcorr.backbones.files.checkpoints import is_foreign, read_content
+from vidcorr.backbones.files.saved_models import is_foreign, read_content
 from vidcorr.backbones.files.trust import reason
 from vidcorr.lightning_modules.parts.saving import plain, version_mistake
 from vidcorr.videos.files import FullDisk, unfinished

@@ -17,8 +17,8 @@ from vidcorr.videos.addresses import user_place
 from vidcorr.videos.files import DataError, require_at_least, user_path
 from vidcorr.videos.processes import server_context, usable_cores
 
+from .loading.batch_colours import ColourAugmentation
 from .loading.clips import collate, start_worker
-from .loading.colour import ColourAugmentation
 from .loading.loader import ClipSampler, FixedSampler, ResumableLoader
 
 Sources = list[str | os.PathLike[str]] | str | os.PathLike[str]  # the list first: else jsonargparse makes it a text

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vidcorr.datasets.got10k import list_sequences
+from vidcorr.datasets.got10k_files import list_sequences
 from vidcorr.videos.files import require_at_least, user_path
 
 from .base import SampledDataModule

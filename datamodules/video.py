@@ -12,14 +12,14 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from vidcorr.datasets.youtube_vos import held_out_among
+from vidcorr.datasets.youtube_vos_files import held_out_among
 from vidcorr.videos.addresses import file_name, is_address
 from vidcorr.videos.files import DataError, require_at_least, require_fractions
 from vidcorr.videos.source import Listing, SourceEntry, folder_of, hashed_rank, is_video, list_videos, open_video
 
 from .base import SampledDataModule, Sources
+from .loading.batch_colours import ColourAugmentation
 from .loading.clips import ClipDataset
-from .loading.colour import ColourAugmentation
 from .loading.loader import FixedSampler, ResumableLoader
 from .loading.sampling import Crops, Distant, FrameSampling, RandomCrops
 

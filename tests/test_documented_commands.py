@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.defaults import parsers
 from tests.helpers.parsed import Parsed
 from vidcorr.commands import COMMANDS, RUNS
-from vidcorr.experiments.reports.study import read_study
+from vidcorr.experiments.reports.study_report import read_study
 from vidcorr.results.published import published_rows
 
 ROOT = Path(__file__).resolve().parents[1]

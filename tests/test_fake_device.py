@@ -13,7 +13,7 @@ from tests.helpers.training import quiet_trainer
 from tests.speed.training_step import InMemory
 from vidcorr.backbones import load
 from vidcorr.callbacks import CollapseMonitor, Stops, Throughput
-from vidcorr.datamodules.loading.colour import ColourAugmentation
+from vidcorr.datamodules.loading.batch_colours import ColourAugmentation
 from vidcorr.datasets.generated import write_davis, write_otb, write_tap_vid
 from vidcorr.functional import LabelPropagator
 from vidcorr.protocols import PropagationProtocol

@@ -35,7 +35,7 @@ from .datamodules import (
     VideoDataModule as VideoDataModule,
     WholeFrames as WholeFrames,
 )
-from .experiments.reports.evaluate import evaluate as evaluate
+from .experiments.reports.evaluation import evaluate as evaluate
 from .lightning_modules import (
     ContrastiveRandomWalk as ContrastiveRandomWalk,
     CoSettle as CoSettle,
@@ -56,7 +56,7 @@ from .results.page import write_report as write_report
 from .results.records import records as records
 from .results.result import Result as Result, Row as Row
 from .tracking.follow import follow as follow
-from .tracking.predict import predict_video as predict_video
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
+from .tracking.video_prediction import predict_video as predict_video
 from .videos.prompts import BoxPrompt as BoxPrompt, MaskPrompt as MaskPrompt, PointPrompt as PointPrompt
 from .videos.stream import FrameStream as FrameStream

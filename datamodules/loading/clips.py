@@ -21,7 +21,7 @@ from vidcorr.videos.addresses import is_address
 from vidcorr.videos.digests import text_digest
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folders import is_photo
-from vidcorr.videos.images import read_photo
+from vidcorr.videos.image_files import read_photo
 from vidcorr.videos.source import OpenedVideo, SourceEntry, open_video
 
 from .sampling import seeded_generator

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcorr.videos.images import read_photo
+from vidcorr.videos.image_files import read_photo
 
 from .clips import ReplacingDataset, Transform
 

@@ -16,8 +16,8 @@ from vidcorr.loops import batches_trained
 from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import without_main
 
+from .batch_colours import ColourAugmentation
 from .clips import Key
-from .colour import ColourAugmentation
 from .sampling import seeded_generator
 
 BatchT = TypeVar("BatchT")

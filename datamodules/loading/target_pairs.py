@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcorr.datasets.got10k import read_annotation
+from vidcorr.datasets.got10k_files import read_annotation
 from vidcorr.videos.boxes import centred, context_side, square_crop
 from vidcorr.videos.files import DataError
-from vidcorr.videos.images import image_size, read_image
+from vidcorr.videos.image_files import image_size, read_image
 
 from .clips import ReplacingDataset
 

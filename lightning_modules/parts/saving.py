@@ -24,7 +24,7 @@ from vidcorr.backbones import (
     module_from_checkpoint,
 )
 from vidcorr.backbones.extractor import Dilated
-from vidcorr.backbones.files.checkpoints import METADATA_KEY, check_metadata, load_weights, named_as_in
+from vidcorr.backbones.files.saved_models import METADATA_KEY, check_metadata, load_weights, named_as_in
 from vidcorr.backbones.files.trust import import_path, know, without_arguments_of_bases
 from vidcorr.backbones.networks import SUFFIXES
 from vidcorr.functional.images import as_floats

@@ -22,7 +22,7 @@ from tests.helpers.training import EMPTY, TINY, InMemory, fit_in, loader, quiet_
 from tests.helpers.words import TINY as FLAGS_OF_TINY, chosen, clips
 from vidcorr import DavisBenchmark
 from vidcorr.backbones import load
-from vidcorr.backbones.files.checkpoints import without_prefix
+from vidcorr.backbones.files.saved_models import without_prefix
 from vidcorr.benchmarks.network import view_for
 from vidcorr.benchmarks.ranks import BenchmarkError, LostRank, first_ranks_buffers
 from vidcorr.callbacks import BenchmarkCallback, BestCheckpoint

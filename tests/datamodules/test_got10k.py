@@ -1,6 +1,6 @@
 """Pairs of crops: which frames, which boxes, where the target is in them.
 
-Also tests `loading/target_pairs.py`, `datasets/got10k.py`.
+Also tests `loading/target_pairs.py`, `datasets/got10k_files.py`.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from vidcorr.datamodules import Got10kDataModule
 from vidcorr.datamodules.loading import target_pairs
 from vidcorr.datamodules.loading.sampling import seeded_generator
 from vidcorr.datamodules.loading.target_pairs import TargetPairs, draw_pair, training_crop
-from vidcorr.datasets.got10k import list_sequences, read_annotation
+from vidcorr.datasets.got10k_files import list_sequences, read_annotation
 from vidcorr.videos.files import DataError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import vidcorr.benchmarks
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets import generated
-from vidcorr.datasets.otb import TB100
+from vidcorr.datasets.otb_files import TB100
 
 SMALL = (64, 64)
 

@@ -13,7 +13,7 @@ from tests.helpers.references import real_data
 from tests.speed.timing import least, row
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.folders import natural_order
-from vidcorr.videos.images import read_image
+from vidcorr.videos.image_files import read_image
 from vidcorr.videos.source import open_video
 
 

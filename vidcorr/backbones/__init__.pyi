@@ -31,7 +31,7 @@ from .training import (
     freeze_unused as freeze_unused,
     width_of as width_of,
 )
-from .video import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
+from .video_encoders import Clips as Clips, Recurrent as Recurrent, VideoEncoder as VideoEncoder
 from .vit import (
     moco_v3_vit_base as moco_v3_vit_base,
     moco_v3_vit_small as moco_v3_vit_small,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..description import IMAGENET_MEAN, IMAGENET_STD, Input
 from ..errors import printable
 from ..videos.files import require_one_of
-from .files.checkpoints import INNER_WRAPPERS, without_prefix
+from .files.saved_models import INNER_WRAPPERS, without_prefix
 from .files.trust import LONGEST, require_small
 from .hub_models import CONFIG
 from .networks import EncoderSpec, build

@@ -14,7 +14,7 @@ from ..functional.device import random_state_kept
 from .encoder import Encoder
 from .extractor import Dilated, unwrapped
 from .families import converted, family_of, fitted_to_library, input_of_family, under_own_names, weights_in
-from .files.checkpoints import (
+from .files.saved_models import (
     METADATA_KEY,
     check_metadata,
     is_foreign,

@@ -13,8 +13,8 @@ from ..description import RANDOM_WEIGHTS, Input, Network
 from ..near_names import did_you_mean
 from ..videos.digests import file_digest
 from .files import trust
-from .files.checkpoints import METADATA_KEY, is_foreign, read_content, recipe_of
 from .files.listed import OURS, SHORT_NAMES as SHORT_NAMES, is_listed
+from .files.saved_models import METADATA_KEY, is_foreign, read_content, recipe_of
 from .files.trust import NetworkName as NetworkName
 from .hub_models import CONFIG, is_folder_of_model, one_line_errors
 
@@ -345,7 +345,7 @@ def _make_raw_colour(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
 
 
 def _make_by_transformers(name: str, spec: EncoderSpec, with_weights: bool) -> Made:
-    from .video import from_transformers
+    from .video_encoders import from_transformers
 
     return from_transformers(name), name, "weights of transformers"
 

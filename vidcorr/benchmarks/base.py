@@ -17,7 +17,7 @@ from torch import nn
 from .. import signals
 from ..backbones import Encoder, EncoderSpec, Network, load, weights_digest
 from ..backbones.extractor import eval_mode
-from ..datasets.records import content_digest
+from ..datasets.sequences import content_digest
 from ..functional.device import random_state_kept
 from ..functional.propagation.propagate import LabelPropagator, with_rule_of
 from ..metrics.declared import Score

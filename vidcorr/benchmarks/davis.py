@@ -10,7 +10,7 @@ from ..datasets import Davis, MaskSequence
 from ..protocols import PropagationProtocol
 from ..videos.files import user_path
 from ..videos.folders import list_folders
-from .masks import MaskBenchmark
+from .mask_benchmark import MaskBenchmark
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..datasets import Jhmdb, KeypointSequence
-from ..datasets.jhmdb import JOINTS
+from ..datasets.jhmdb_files import JOINTS
 from ..functional import decode_keypoints, encode_keypoints
 from ..functional.propagation.coding import Size
 from ..metrics.declared import fractions

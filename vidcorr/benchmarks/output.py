@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..datasets.records import FrameSequence
+from ..datasets.sequences import FrameSequence
 from ..results.page import write_report
 from ..results.pictures.animations import FRAMES, WIDTH, Curve, Frame, write_animation
 from ..results.pictures.overlays import DAVIS_COLOURS, Picture, contact_sheet, evenly_spaced, resized, write_picture

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets import PointSequence, TapVid
-from ..datasets.tap_vid import DAVIS_VIDEOS
+from ..datasets.tap_vid_files import DAVIS_VIDEOS
 from ..functional import PointTracks
 from ..metrics.declared import fractions
 from ..metrics.point_tracking import METRICS, WITHIN, PointQueries, sample_queries, tapvid_counts, track_scores

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..datasets import Vip
-from ..datasets.vip import PartSequence
+from ..datasets.vip_files import PartSequence
 from ..functional.propagation.coding import Size
 from ..metrics.declared import Score
 from ..metrics.parts import ap_scores, class_areas, iou_scores, match_instances
@@ -21,7 +21,7 @@ from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..tracking.labels import TrackedFrame
 from .base import Benchmark, counts_of
-from .masks import CAPTION, at_size_of_data, follow_masks, mask_file
+from .mask_benchmark import CAPTION, at_size_of_data, follow_masks, mask_file
 from .output import Output, SequencePictures
 
 Parts = Literal["semantic", "instance"]

@@ -9,7 +9,7 @@ from ..datasets import MaskSequence, Vos
 from ..metrics.rules import RULES
 from ..protocols import PropagationProtocol
 from ..videos.files import require_one_of
-from .masks import MaskBenchmark
+from .mask_benchmark import MaskBenchmark
 
 
 @dataclass(frozen=True)

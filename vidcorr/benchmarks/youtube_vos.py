@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from ..datasets import MaskSequence, YoutubeVos
-from ..datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
+from ..datasets.youtube_vos_files import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
 from ..metrics.declared import fractions
 from ..metrics.rules import scores_of_categories
 from ..protocols import PropagationProtocol
@@ -15,7 +15,7 @@ from ..results.result import Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..videos.files import user_path
 from .base import sorted_rows
-from .masks import MaskBenchmark
+from .mask_benchmark import MaskBenchmark
 from .output import Output
 
 

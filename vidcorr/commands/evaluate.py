@@ -38,7 +38,7 @@ def run(flags: Namespace) -> None:
     """Score networks on benchmarks and print their table."""
     chosen = chosen_benchmarks(flags)
 
-    from ..experiments.reports.evaluate import evaluate  # it imports torch: mistakes above are told without the wait
+    from ..experiments.reports.evaluation import evaluate  # it imports torch: mistakes above are told without the wait
 
     benchmarks = [choice.build() for choice in chosen]
     networks = {}

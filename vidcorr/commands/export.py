@@ -21,7 +21,7 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError: for a user's mistake, such as another ending, or `--size` for .safetensors.
     """
-    from ..backbones.export import export_onnx
+    from ..backbones.model_export import export_onnx
     from ..experiments.reports.model_card import export_with_card
     from ..experiments.runs.runs import checkpoint_named
 

@@ -60,7 +60,7 @@ def run(flags: Namespace) -> None:
     """
     from .. import signals
     from ..backbones import load
-    from ..tracking.predict import RECORD, predict_video
+    from ..tracking.video_prediction import RECORD, predict_video
     from ..videos.stream import FrameStream
 
     video = FrameStream(flags.video, flags.start, flags.end)
@@ -125,7 +125,7 @@ def print_report(content: Mapping[str, Any], network: str, output: Path) -> None
         output: folder of the prediction.
     """
     from ..backbones import Input
-    from ..tracking.predict import OUTPUTS
+    from ..tracking.video_prediction import OUTPUTS
 
     for note in content["notes"]:
         print(printable(note))

@@ -17,7 +17,7 @@ def run(flags: Namespace) -> None:
     Raises:
         ValueError: for a user's mistake.
     """
-    from ..experiments.reports.protocols import list_of_protocols, tables_of_differences, tables_of_protocol
+    from ..experiments.reports.protocol_texts import list_of_protocols, tables_of_differences, tables_of_protocol
     from ..protocols.script import script_of
 
     if flags.script:

@@ -22,7 +22,7 @@ def run(flags: Namespace) -> None:
     """
     benchmarks = read_on(flags.on)
 
-    from ..experiments.reports.reproduce import lacks_weights, list_of_rows, reproduce, rows_named
+    from ..experiments.reports.published_scores import lacks_weights, list_of_rows, reproduce, rows_named
 
     rows = rows_named(flags.rows)
     if not benchmarks or not (flags.rows or flags.all):

@@ -55,7 +55,7 @@ def require(flags: Namespace) -> None:
 
 def run(flags: Namespace) -> None:
     """Score predictions against annotations, print the scores, and write them if flags name files."""
-    from ..scoring.masks import score
+    from ..scoring.mask_scores import score
 
     truth, predictions = flags.folders[0], flags.folders[-1]
     if flags.on:
@@ -91,7 +91,7 @@ def run(flags: Namespace) -> None:
 
 
 def _options_of_masks(flags: Namespace) -> dict[str, Any]:
-    from ..scoring.masks import require_categories
+    from ..scoring.mask_scores import require_categories
 
     unseen = read_names(flags.unseen) if flags.unseen else []
     if flags.rules == "youtube-vos" and flags.meta:

@@ -16,7 +16,7 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Print the commands of a study: a line for each training and its evaluations; with `--each` for each command."""
-    from ..experiments.reports.study import missing, read_study
+    from ..experiments.reports.study_report import missing, read_study
 
     study = read_study(flags.study)
     for line in study.lines(flags.output or Path("studies") / Path(flags.study).stem):

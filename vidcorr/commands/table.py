@@ -30,8 +30,8 @@ FLAGS = (
 
 def run(flags: Namespace) -> None:
     """Read results below folders, or of a study, and print them as a table or write it to a file."""
-    from ..experiments.reports.study import read_study, study_table
-    from ..experiments.reports.table import table
+    from ..experiments.reports.result_table import table
+    from ..experiments.reports.study_report import read_study, study_table
     from ..results.rendering import print_table, render
     from ..videos.files import write_atomically
 

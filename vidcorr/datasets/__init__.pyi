@@ -1,7 +1,7 @@
-from .jhmdb import Jhmdb as Jhmdb, KeypointSequence as KeypointSequence
-from .otb import BoxSequence as BoxSequence, Otb as Otb
-from .records import FrameSequence as FrameSequence, MaskSequence as MaskSequence
-from .tap_vid import PointSequence as PointSequence, TapVid as TapVid
-from .vip import PartSequence as PartSequence, Vip as Vip
-from .vos import Davis as Davis, Vos as Vos
-from .youtube_vos import YoutubeVos as YoutubeVos
+from .jhmdb_files import Jhmdb as Jhmdb, KeypointSequence as KeypointSequence
+from .otb_files import BoxSequence as BoxSequence, Otb as Otb
+from .sequences import FrameSequence as FrameSequence, MaskSequence as MaskSequence
+from .tap_vid_files import PointSequence as PointSequence, TapVid as TapVid
+from .vip_files import PartSequence as PartSequence, Vip as Vip
+from .vos_files import Davis as Davis, Vos as Vos
+from .youtube_vos_files import YoutubeVos as YoutubeVos

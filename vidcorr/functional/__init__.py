@@ -5,6 +5,6 @@
 
 import lazy_loader
 
-from ..protocols.masks import PropagationProtocol as PropagationProtocol
+from ..protocols.label_protocols import PropagationProtocol as PropagationProtocol
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,6 @@
 from .base import EvaluationProtocol as EvaluationProtocol
-from .boxes import TrackingProtocol as TrackingProtocol
-from .masks import (
+from .box_protocols import TrackingProtocol as TrackingProtocol
+from .label_protocols import (
     JointProtocol as JointProtocol,
     LabelProtocol as LabelProtocol,
     PropagationProtocol as PropagationProtocol,

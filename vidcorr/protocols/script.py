@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import fill
 
 from .base import READ_BY_NETWORK
-from .masks import PropagationProtocol
+from .label_protocols import PropagationProtocol
 
 TEMPLATE = Path(__file__).with_name("plain_davis.py")
 """The script of `dino`."""

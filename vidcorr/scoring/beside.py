@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..benchmarks.base import Benchmark
-from ..benchmarks.masks import MaskBenchmark
+from ..benchmarks.mask_benchmark import MaskBenchmark
 from ..benchmarks.otb import OtbBenchmark
 from ..benchmarks.tap_vid import TapVidBenchmark
 from ..benchmarks.youtube_vos import YoutubeVosBenchmark
 from ..results.result import Result
 from ..videos.files import DataError
-from .masks import KEEP_ENDS, require_categories, score
+from .mask_scores import KEEP_ENDS, require_categories, score
 from .tracks import score_boxes, score_tracks
 
 FLAGS = {"query_mode": "tracks", "videos": "list"}

@@ -10,12 +10,12 @@ from .. import metrics
 from ..datasets import BoxSequence, PointSequence
 from ..datasets.arrays import read_npz
 from ..datasets.box_files import read_boxes
-from ..datasets.records import content_digest
+from ..datasets.sequences import content_digest
 from ..metrics.box_tracking import OTB, doubts_on_absence, one_pass_counts, one_pass_scores
 from ..metrics.point_tracking import QueryMode, rules_of, tapvid_counts, track_scores
 from ..results.result import Result, Row
 from ..videos.files import errors_at, user_path
-from .masks import result_of_predictions
+from .mask_scores import result_of_predictions
 from .readings import Errors, errors_of_numbers, refuse_or_doubt
 
 RASTER = 256.0

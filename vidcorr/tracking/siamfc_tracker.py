@@ -21,7 +21,7 @@ from ..functional.device import PendingCopy, computing_in, to_device
 from ..functional.propagation.resizing import sampling_matrix
 from ..functional.siamese import siamese_correlation
 from ..protocols import TrackingProtocol
-from ..protocols.boxes import (
+from ..protocols.box_protocols import (
     CONTEXT,
     EXEMPLAR_SIZE,
     INSTANCE_SIZE,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .files import DataError
-from .images import open_image
+from .image_files import open_image
 from .masks import MOST_COLOURS, davis_palette
 
 OF_LABELS = re.compile(

@@ -13,7 +13,7 @@ import numpy as np
 from .addresses import StoredFile
 from .files import DecodingError
 from .folders import OTHER_SUFFIXES, PHOTO_SUFFIXES
-from .pictures import Picture, picture_of, shown_order
+from .packet_headers import Picture, picture_of, shown_order
 
 if TYPE_CHECKING:
     from typing import Self

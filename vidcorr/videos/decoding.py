@@ -18,8 +18,8 @@ import numpy as np
 from .addresses import film_of
 from .container import FrameTable, film_stream, has_reliable_times, open_container, scan_packets, upright
 from .files import DecodingError
-from .images import reformatter, require_size
-from .pictures import picture_of
+from .image_files import reformatter, require_size
+from .packet_headers import picture_of
 
 if TYPE_CHECKING:
     import av

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .files import DataError
 from .folders import list_images
-from .images import image_size, in_px, open_image, require_size
+from .image_files import image_size, in_px, open_image, require_size
 from .masks import VOID, clear_indices, ids_of_palette, number_colours, pixel_counts, refuse_large_void, stored_mask
 
 KEPT_MASKS = 64

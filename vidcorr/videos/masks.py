@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .files import DataError, unfinished
-from .images import open_image, read_whole
+from .image_files import open_image, read_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import reformatter
+from .image_files import reformatter
 
 REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
 """Parameters that make x264's output repeatable: several threads decide differently on different machines, and the

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import DataError, errors_at, read_text, user_path
-from .images import in_px
+from .image_files import in_px
 from .masks import VOID, object_ids, read_mask, refuse_large_void
 
 Name = int | str

@@ -16,7 +16,7 @@ from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .files import DataError, read_bytes, user_path
 from .folders import IMAGE_SUFFIXES, frame_names, is_data, is_photo, names_in, natural_order, refuse_other_pictures
-from .images import image_size, read_image
+from .image_files import image_size, read_image
 
 _VIDEOS = " ".join(sorted(VIDEO_SUFFIXES))
 LABELLED = re.compile(r"(.+)[ ,](-?[0-9]{1,18})")

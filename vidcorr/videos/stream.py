@@ -14,7 +14,7 @@ from torch import Tensor
 from .container import VIDEO_SUFFIXES
 from .files import DataError, user_path
 from .folders import frame_numbers
-from .images import in_px, read_ahead, require_size
+from .image_files import in_px, read_ahead, require_size
 from .source import FRAME_RATE, open_video
 
 SEARCH = 600.0

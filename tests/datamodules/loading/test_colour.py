@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from vidcorr.datamodules.loading.colour import ColourAugmentation
+from vidcorr.datamodules.loading.batch_colours import ColourAugmentation
 from vidcorr.datamodules.loading.sampling import seeded_generator
 
 

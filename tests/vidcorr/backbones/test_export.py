@@ -10,8 +10,8 @@ from tests.helpers.method_steps import VIT, tiny
 from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import Network, build_feature_extractor, load, trainable_network, weights_digest
-from vidcorr.backbones.export import export
-from vidcorr.backbones.files.checkpoints import read_content
+from vidcorr.backbones.files.saved_models import read_content
+from vidcorr.backbones.model_export import export
 from vidcorr.cli import main
 from vidcorr.commands import run_command
 from vidcorr.errors import UsageError
@@ -93,5 +93,5 @@ def test_onnx_needs_a_size_an_extra_and_images(tmp_path, monkeypatch):
     refused(ValueError, "needs --size H W", run_command, words)
     refused(UsageError, "--size: expected an integer of", run_command, [*words, "--size", "0", "8"])
     refused(ValueError, "a video encoder maps no", run_command, video)
-    monkeypatch.setattr("vidcorr.backbones.export.find_spec", lambda name: None)
+    monkeypatch.setattr("vidcorr.backbones.model_export.find_spec", lambda name: None)
     refused(ValueError, r"pip install 'vidcorr\[onnx\]'", run_command, [*words, *size])

@@ -16,7 +16,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr.backbones import EncoderSpec, load
 from vidcorr.backbones.families import FAMILIES, NAMED, as_network, family_of, renamed_by, without_wrappers
-from vidcorr.backbones.files.checkpoints import load_weights
+from vidcorr.backbones.files.saved_models import load_weights
 from vidcorr.backbones.networks import build
 from vidcorr.cli import main
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD

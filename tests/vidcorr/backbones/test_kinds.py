@@ -17,7 +17,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr import DavisBenchmark, MaskPrompt
 from vidcorr.backbones import EncoderSpec, build_feature_extractor, load
-from vidcorr.backbones.export import export
+from vidcorr.backbones.model_export import export
 from vidcorr.benchmarks.network import view_for
 from vidcorr.description import INPUTS, UNKNOWN
 from vidcorr.functional.propagation.coding import fit_input

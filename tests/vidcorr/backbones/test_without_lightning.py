@@ -12,7 +12,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.saved import write_checkpoint
 from vidcorr import callbacks, datamodules, lightning_modules
 from vidcorr.backbones import weights_digest
-from vidcorr.backbones.export import export
+from vidcorr.backbones.model_export import export
 from vidcorr.lightning_modules import FrozenEncoder
 
 ROOT = Path(__file__).parents[3]

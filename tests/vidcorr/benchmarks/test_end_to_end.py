@@ -14,7 +14,7 @@ from tests.helpers.sprite import read_masks
 from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import Normalise, build_feature_extractor
-from vidcorr.benchmarks.masks import at_size_of_data, saved_at
+from vidcorr.benchmarks.mask_benchmark import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
 from vidcorr.description import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional.propagation.coding import fit_input

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.helpers.refusal import refused
-from vidcorr.benchmarks.masks import frames_with_starts, predicted_frames
+from vidcorr.benchmarks.mask_benchmark import frames_with_starts, predicted_frames
 from vidcorr.datasets import Davis
 from vidcorr.videos.files import DataError
 

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 from vidcorr import TapVidBenchmark
 from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.datasets.tap_vid import DAVIS_VIDEOS
+from vidcorr.datasets.tap_vid_files import DAVIS_VIDEOS
 
 DELTA = "average_pts_within_thresh"
 

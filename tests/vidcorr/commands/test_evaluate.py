@@ -1,6 +1,6 @@
 """`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails.
 
-Also tests `reports/evaluate.py`.
+Also tests `reports/evaluation.py`.
 """
 
 import os
@@ -49,7 +49,7 @@ def test_what_words_alone_show_is_told_before_torch_is_imported(line):
 
 def test_words_become_jobs_of_all_networks_on_all_benchmarks(monkeypatch, tmp_path):
     ran = Mock(side_effect=lambda jobs, output: nullcontext({}))
-    monkeypatch.setattr("vidcorr.experiments.reports.evaluate.run_missing", ran)
+    monkeypatch.setattr("vidcorr.experiments.reports.evaluation.run_missing", ran)
     monkeypatch.chdir(tmp_path)
     for folder in "DJ":
         (tmp_path / folder).mkdir()
@@ -85,7 +85,7 @@ def test_its_base_is_the_row_of_that_network_and_seeds_of_random_weights_are_see
             found[job] = davis_result({"J-Mean": 0.52 + 0.03 * (seed or 0)}, network=network, rows=rows)
         return nullcontext(found)
 
-    monkeypatch.setattr("vidcorr.experiments.reports.evaluate.run_missing", scored)
+    monkeypatch.setattr("vidcorr.experiments.reports.evaluation.run_missing", scored)
     main(["evaluate", "raw_colour", "--base", "untrained", "--seeds", "0", "1", "2", "--on", f"davis={davis_root}"])
     said = capsys.readouterr().out
     assert "Differences are from untrained, random weights." in said

@@ -10,7 +10,7 @@ import torch
 
 from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
-from vidcorr.backbones.files.checkpoints import METADATA_KEY
+from vidcorr.backbones.files.saved_models import METADATA_KEY
 from vidcorr.cli import main
 from vidcorr.results.result import Evaluated
 

@@ -14,7 +14,7 @@ from vidcorr import FrameStream
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.cli import main
 from vidcorr.tracking.feature_pictures import write_maps
-from vidcorr.videos.images import read_image
+from vidcorr.videos.image_files import read_image
 
 PROTOCOL = "vidcorr-fast+input_size=48"
 

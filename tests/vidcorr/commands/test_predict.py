@@ -80,7 +80,7 @@ def test_a_stop_keeps_whole_frames(run, tmp_path, monkeypatch, capsys):
                 os.kill(os.getpid(), signal.SIGTERM)
             yield item
 
-    monkeypatch.setattr("vidcorr.tracking.predict.results_of", followed_and_stopped)
+    monkeypatch.setattr("vidcorr.tracking.video_prediction.results_of", followed_and_stopped)
     refused(SystemExit, "^143$", run, "--points=40,30")
     assert "out: the frames so far are kept" in capsys.readouterr().err
     assert len(rows_of(tmp_path / "out", "points.csv")) == 3

@@ -1,6 +1,6 @@
 """`vidcorr protocols`: names, fields with their source, differences.
 
-Also tests `reports/protocols.py`.
+Also tests `reports/protocol_texts.py`.
 """
 
 import pytest

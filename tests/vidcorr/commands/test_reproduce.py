@@ -1,6 +1,6 @@
 """`vidcorr reproduce`: whole, with weights that the test makes.
 
-Also tests `reports/reproduce.py`.
+Also tests `reports/published_scores.py`.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.helpers.runs import davis_result
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.experiments.reports.reproduce import list_of_rows, printed_and_measured
+from vidcorr.experiments.reports.published_scores import list_of_rows, printed_and_measured
 from vidcorr.experiments.runs.store import Store
 from vidcorr.results.published import published_rows, sets_of_papers
 from vidcorr.results.rendering import render

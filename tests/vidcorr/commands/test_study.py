@@ -18,7 +18,7 @@ from tests.helpers.runs import write_results
 from tests.helpers.words import TINY, clips
 from vidcorr.cli import main
 from vidcorr.commands import run_command
-from vidcorr.experiments.reports.study import read_study
+from vidcorr.experiments.reports.study_report import read_study
 from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.experiments.runs.runs import Record
 from vidcorr.results.records import results_below

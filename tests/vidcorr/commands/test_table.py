@@ -1,6 +1,6 @@
 """`vidcorr table`: which results of folders are its rows and columns, its flags, and odd names.
 
-Also tests `reports/table.py`.
+Also tests `reports/result_table.py`.
 """
 
 import sys
@@ -8,7 +8,7 @@ import sys
 from tests.helpers.runs import result_on_papers_davis, write_results
 from tests.helpers.words import refusal
 from vidcorr.cli import main
-from vidcorr.experiments.reports.table import table
+from vidcorr.experiments.reports.result_table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.published import published_rows
 from vidcorr.results.rendering import render

@@ -1,6 +1,6 @@
 """Sets that users change or damage: which videos a reader finds then, or what it says; real sets as they are.
 
-Also tests `datasets/jhmdb.py`, `datasets/otb.py`.
+Also tests `datasets/jhmdb_files.py`, `datasets/otb_files.py`.
 """
 
 import json

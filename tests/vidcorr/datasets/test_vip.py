@@ -7,7 +7,7 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated.layouts import write_vip
-from vidcorr.datasets.vip import PARTS
+from vidcorr.datasets.vip_files import PARTS
 from vidcorr.videos.files import DataError
 
 SIZE = (96, 128)

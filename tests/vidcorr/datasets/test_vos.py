@@ -1,6 +1,6 @@
 """Videos with masks: dense, sparse, objects that enter later, one object; mistakes: test_changed_sets.py.
 
-Also tests `datasets/records.py`.
+Also tests `datasets/sequences.py`.
 """
 
 import numpy as np

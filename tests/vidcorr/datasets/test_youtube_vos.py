@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
-from vidcorr.datasets.youtube_vos import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
+from vidcorr.datasets.youtube_vos_files import HOLDOUT, UNSEEN_CATEGORIES, hold_out, read_meta
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import davis_palette, read_mask, write_ids
 

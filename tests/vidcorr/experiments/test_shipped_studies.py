@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidcorr.experiments.reports.study import read_study
+from vidcorr.experiments.reports.study_report import read_study
 from vidcorr.experiments.runs.benchmark_choice import read_on
 from vidcorr.experiments.runs.config_files import CONFIGS
 from vidcorr.videos.digests import text_digest

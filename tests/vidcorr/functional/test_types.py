@@ -25,7 +25,7 @@ from vidcorr.functional.position import drawn_orders, sinusoidal_position
 from vidcorr.functional.propagation.resizing import nearest_index
 from vidcorr.functional.siamese import response_labels
 from vidcorr.protocols import JointProtocol, PointProtocol, PropagationProtocol
-from vidcorr.protocols.masks import Nearest
+from vidcorr.protocols.label_protocols import Nearest
 
 torch.manual_seed(0)
 

@@ -1,6 +1,6 @@
 """The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it.
 
-Also tests `protocols/boxes.py`, `protocols/masks.py`, `protocols/network_input.py`,
+Also tests `protocols/box_protocols.py`, `protocols/label_protocols.py`, `protocols/network_input.py`,
 `protocols/points.py`.
 """
 

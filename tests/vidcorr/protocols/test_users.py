@@ -9,7 +9,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import chosen
 from vidcorr import DavisBenchmark, MaskPrompt
 from vidcorr.backbones import load
-from vidcorr.experiments.reports.protocols import tables_of_protocol
+from vidcorr.experiments.reports.protocol_texts import tables_of_protocol
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.protocols.base import Source
 from vidcorr.tracking.follow import protocol_of_prompt

@@ -4,7 +4,7 @@ import re
 
 from tests.helpers.benchmark_data import benchmark_classes
 from vidcorr import DavisBenchmark, VosBenchmark, YoutubeVosBenchmark
-from vidcorr.protocols.boxes import INSTANCE_SIZE
+from vidcorr.protocols.box_protocols import INSTANCE_SIZE
 from vidcorr.results.published import published_rows
 
 PUBLISHED = published_rows()

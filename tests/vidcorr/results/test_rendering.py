@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
-from vidcorr.backbones.files.checkpoints import METADATA_KEY
+from vidcorr.backbones.files.saved_models import METADATA_KEY
 from vidcorr.experiments.reports.model_card import card_of
 from vidcorr.metrics.declared import Score, fractions
 from vidcorr.results.cells import Cell, measured_cell, published_cell

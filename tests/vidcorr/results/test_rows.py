@@ -1,6 +1,6 @@
 """Rows, columns and differences of tables of results on disk.
 
-Also tests `reports/table.py`, `results/records.py`, `results/tabulate.py`.
+Also tests `reports/result_table.py`, `results/records.py`, `results/tabulate.py`.
 """
 
 import csv
@@ -16,7 +16,7 @@ import vidcorr
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result
 from vidcorr.cli import main
-from vidcorr.experiments.reports.table import table
+from vidcorr.experiments.reports.result_table import table
 from vidcorr.metrics.declared import fractions
 from vidcorr.results.cells import published_cell
 from vidcorr.results.rendering import render

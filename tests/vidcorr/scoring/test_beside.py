@@ -18,7 +18,7 @@ from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VosBenchmark, YoutubeVosBenchmark
 from vidcorr.cli import main
 from vidcorr.datasets import generated
-from vidcorr.experiments.reports.table import table
+from vidcorr.experiments.reports.result_table import table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Result
 from vidcorr.scoring.beside import score_beside

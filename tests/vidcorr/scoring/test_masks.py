@@ -16,7 +16,7 @@ from vidcorr.datasets import generated
 from vidcorr.datasets.generated import writers
 from vidcorr.metrics.rules import RULES
 from vidcorr.results.statistics import interval
-from vidcorr.scoring.masks import score
+from vidcorr.scoring.mask_scores import score
 from vidcorr.videos.files import DataError
 from vidcorr.videos.masks import read_mask
 from vidcorr.videos.prompts import MaskPrompt

@@ -18,7 +18,7 @@ from vidcorr.datasets.generated.writers import write_masks
 from vidcorr.metrics import sample_queries
 from vidcorr.metrics.point_tracking import QueryMode
 from vidcorr.metrics.rules import RULES
-from vidcorr.scoring.masks import score
+from vidcorr.scoring.mask_scores import score
 from vidcorr.scoring.tracks import score_boxes, score_tracks
 from vidcorr.videos.files import DataError
 

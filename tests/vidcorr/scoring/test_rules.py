@@ -14,7 +14,7 @@ from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.metrics.rules import RULES as KNOWN
 from vidcorr.metrics.scoring import Metadata
-from vidcorr.scoring.masks import score
+from vidcorr.scoring.mask_scores import score
 from vidcorr.videos.files import DataError
 
 

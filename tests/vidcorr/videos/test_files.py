@@ -14,7 +14,7 @@ from tests.helpers.refusal import refused
 from vidcorr.videos import files
 from vidcorr.videos.files import DataError
 from vidcorr.videos.folder_lock import FolderInUse, folder_lock
-from vidcorr.videos.images import image_size, open_image, read_image
+from vidcorr.videos.image_files import image_size, open_image, read_image
 from vidcorr.videos.masks import read_mask
 
 

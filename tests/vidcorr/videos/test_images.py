@@ -19,7 +19,7 @@ from vidcorr.datamodules import VideoDataModule
 from vidcorr.datasets.generated import write_davis
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DecodingError
-from vidcorr.videos.images import read_image, read_photo
+from vidcorr.videos.image_files import read_image, read_photo
 
 PICTURE = Image.fromarray(
     cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (96, 130, 3), np.uint8), (0, 0), 2)

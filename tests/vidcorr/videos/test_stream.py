@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
-from vidcorr.videos.images import read_ahead, write_behind
+from vidcorr.videos.image_files import read_ahead, write_behind
 from vidcorr.videos.stream import FrameStream
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (30, 33, 49, 3), dtype=np.uint8)

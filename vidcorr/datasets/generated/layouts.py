@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jhmdb import JOINTS
-from ..vip import NUM_PARTS
+from ..jhmdb_files import JOINTS
+from ..vip_files import NUM_PARTS
 from .scene import Scenes
 from .writers import boxes_of, layout, lines_of, numbered, write_frames, write_masks, write_mp4, write_text
 

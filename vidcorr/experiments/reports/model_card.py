@@ -8,8 +8,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from ...backbones import EncoderSpec, Input
-from ...backbones.export import export
-from ...backbones.files.checkpoints import METADATA_KEY, is_foreign, read_content
+from ...backbones.files.saved_models import METADATA_KEY, is_foreign, read_content
+from ...backbones.model_export import export
 from ...results.formats import grid
 from ...results.records import results_below
 from ...videos.addresses import file_name

@@ -195,7 +195,7 @@ class RunFolder(NamedTuple):
         saved = sorted((self.path / self.record.checkpoints).glob("best-*.ckpt"), key=_time_written)
         if len(saved) < 2:
             return saved[0] if saved else self.last
-        from ...backbones.files.checkpoints import read_content
+        from ...backbones.files.saved_models import read_content
 
         states = read_content(saved[-1], whole=False)["callbacks"].values()  # without reading the tensors
         names = {Path(state.get("best_model_path") or "").name for state in states if isinstance(state, dict)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...backbones import EncoderSpec
-from ...backbones.files.checkpoints import saved_model
+from ...backbones.files.saved_models import saved_model
 from ...backbones.files.trust import import_named, know, refuse
 from ...backbones.hub_models import is_folder_of_model
 from ...backbones.networks import SHORT_NAMES, USERS_CALLABLE, is_checkpoint, split_view

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...protocols.masks import Filter, JointProtocol, PropagationProtocol
+from ...protocols.label_protocols import Filter, JointProtocol, PropagationProtocol
 from ...protocols.network_input import NetworkInput
 from ..device import to_device
 from ..images import as_floats

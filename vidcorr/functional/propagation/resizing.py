@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...protocols.masks import Filter, Nearest
+from ...protocols.label_protocols import Filter, Nearest
 from ..device import to_device
 
 Size = tuple[int, int]

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
 from vidcorr.cli import main
-from vidcorr.experiments.reports.study import CHECKPOINT, read_study, study_table
+from vidcorr.experiments.reports.study_report import CHECKPOINT, read_study, study_table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Network, ProtocolFacts, Result, Setup
 

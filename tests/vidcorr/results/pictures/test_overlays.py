@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.helpers.refusal import refused
-from vidcorr.datasets.jhmdb import JOINTS
+from vidcorr.datasets.jhmdb_files import JOINTS
 from vidcorr.protocols import PropagationProtocol
 from vidcorr.results.pictures import clip_sheet, feature_sheet, heat_map_sheet, overlay_masks, overlays
 from vidcorr.results.pictures.animations import overlay_masks_small, write_animation

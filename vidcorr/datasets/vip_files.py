@@ -15,7 +15,7 @@ from ..videos.folders import list_frames
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID, object_ids
 from .lists import find_list, read_names
-from .records import MaskSequence
+from .sequences import MaskSequence
 
 PARTS = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",

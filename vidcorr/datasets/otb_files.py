@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..videos.files import DataError, read_bytes, user_path
 from ..videos.folders import list_data, list_folders, list_images
-from ..videos.images import image_size, read_image
+from ..videos.image_files import image_size, read_image
 from .box_files import read_boxes
 from .lists import plain_name
-from .records import FrameSequence
+from .sequences import FrameSequence
 
 NAMES = (
     "Basketball Biker Bird1 Bird2 BlurBody BlurCar1 BlurCar2 BlurCar3 BlurCar4 BlurFace BlurOwl Board Bolt Bolt2 Box "

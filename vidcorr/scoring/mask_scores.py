@@ -25,7 +25,7 @@ from ..results.result import Network, Result, Row, leave_one_out, videos_of
 from ..videos.digests import file_digest, text_digest
 from ..videos.files import WRONG_JSON, DataError, errors_at, require_one_of, user_path
 from ..videos.folders import list_folders, list_images, natural_order
-from ..videos.images import read_image
+from ..videos.image_files import read_image
 from ..videos.mask_folder import MaskFolder
 from ..videos.processes import usable_cores
 from .readings import AS_WRITTEN, PLACES, SHIFTS, Errors, refuse_or_doubt

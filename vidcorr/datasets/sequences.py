@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..videos.digests import file_digest, text_digest
 from ..videos.files import DataError
-from ..videos.images import read_ahead, read_image
+from ..videos.image_files import read_ahead, read_image
 from ..videos.mask_folder import MaskFolder
 from ..videos.masks import VOID
 from .lists import plain_name

@@ -9,7 +9,7 @@ from ..videos.folders import list_folders, list_frames, list_images
 from ..videos.mask_folder import MaskFolder
 from .layout import not_expected
 from .lists import find_list, read_names
-from .records import MaskSequence
+from .sequences import MaskSequence
 
 Annotations = Literal["dense", "first"]
 PATHS_OF_DAVIS_2016 = r"/JPEGImages/[^/]+/([^/]+)/\S+\s+/Annotations/\S+"

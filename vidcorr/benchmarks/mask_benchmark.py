@@ -25,7 +25,7 @@ from ..results.result import Result, Row
 from ..tracking.frame_encoder import FrameEncoder
 from ..tracking.labels import MaskCoding, Propagator, TrackedFrame, follow_labels
 from ..videos.files import WRONG_JSON, DataError, errors_at
-from ..videos.images import read_ahead, write_behind
+from ..videos.image_files import read_ahead, write_behind
 from ..videos.masks import object_ids
 from .base import Benchmark, sorted_rows
 from .output import Output, SequencePictures

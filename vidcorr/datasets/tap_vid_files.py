@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..videos.files import WRONG_JSON, DataError, errors_at, user_path
 from ..videos.folders import list_data
-from ..videos.images import image_size, read_image
+from ..videos.image_files import image_size, read_image
 from .arrays import read_npz, read_pickle
 from .lists import plain_name
-from .records import FrameSequence
+from .sequences import FrameSequence
 
 DAVIS_VIDEOS = (
     "bike-packing blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog dogs-jump "

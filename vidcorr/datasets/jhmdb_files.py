@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..videos.files import DataError, list_lines, require_one_of, user_path
 from ..videos.folders import list_data, list_frames
-from ..videos.images import image_size
+from ..videos.image_files import image_size
 from .lists import plain_name
-from .records import FrameSequence
+from .sequences import FrameSequence
 
 JOINTS = (
     "neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip", "right elbow", "left elbow",

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from ..videos.files import unfinished
 from .encoder import Encoder
-from .files.checkpoints import METADATA_KEY
+from .files.saved_models import METADATA_KEY
 from .files.trust import import_path
 from .loading import load
 

@@ -13,7 +13,7 @@ from ..videos.mask_folder import MaskFolder
 from ..videos.source import hashed_rank
 from .layout import not_expected
 from .lists import plain_name, read_json
-from .records import MaskSequence
+from .sequences import MaskSequence
 
 Objects = Mapping[int, tuple[str, int]]
 """Object id → its category ("" if the split hides it) and the number of its first frame."""
