@@ -38,7 +38,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self._folders: set[Path] = set()
 
-    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: Mapping[str, object], path: str | Path, storage_options: object = None
+    ) -> None:
         """Write a checkpoint in whole or not at all; one with an address such as `s3://…` is left to Lightning.
 
         Raises:
@@ -61,7 +63,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise OSError(f"{path} could not be written: {error.__context__ or error}") from error
         return None
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    def load_checkpoint(self, path: str | Path, map_location: object = None, weights_only: bool | None = None) -> Any:
         """Read a checkpoint as data to the CPU: no code in it runs, whatever `weights_only` says.
 
         Raises:
@@ -86,7 +88,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
-def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def _as_data(checkpoint: Mapping[str, object]) -> dict[str, Any]:
     content = dict(checkpoint)
     for name in content.keys() - {"state_dict"}:
         # arguments of the module or its data are read by YAML, too
@@ -95,7 +97,7 @@ def _as_data(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _readable(value: Any) -> Any:
+def _readable(value: object) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return torch.from_numpy(value)
     return plain(value) if isinstance(value, np.generic | date | timedelta) else value

@@ -186,13 +186,13 @@ class LastCheckpoint(ModelCheckpoint):
         self._learning = None
         self.save(trainer)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Save every `every_n_steps` steps; in the epoch of a resumption, let schedules follow their score."""
         if trainer.global_step - self._saved_step >= self.every_n_steps:
             self.save(trainer)
         loops.follow_schedules(trainer)
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: object, **options: object) -> None:
         """Delay a stop by `max_time` or a callback until the optimiser step ends; Lightning would drop gradients."""
         if loops.accumulates(trainer):
             self._stop_after_step |= trainer.should_stop
@@ -326,7 +326,7 @@ def _hide_later_logs(trainer: Trainer) -> None:
     hide_logs(trainer, first_hidden, scores)
 
 
-def _group_settings(group: Mapping[str, Any]) -> dict[str, Any]:
+def _group_settings(group: Mapping[str, object]) -> dict[str, Any]:
     settings = {name: group[name] for name in ("weight_decay", "momentum", "betas") if name in group}
     return {"lr": group.get("initial_lr", group["lr"])} | settings
 

@@ -6,7 +6,6 @@ at a learning rate of 0. A gain over it is partly the statistics' gain.
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
@@ -76,7 +75,7 @@ def _is_untouched(norm: _BatchNorm) -> bool:
     return bool((mean == 0).all() and (variance == 1).all())
 
 
-def _first_images(loader: Any) -> Iterator[Tensor]:
+def _first_images(loader: object) -> Iterator[Tensor]:
     """Yield the images of the first batches of a loader of ours, float RGB in [0, 1] (N, 3, H, W)."""
     if not isinstance(loader, ResumableLoader) or not isinstance(loader.sampler, ClipSampler):
         return
@@ -90,7 +89,7 @@ def _first_images(loader: Any) -> Iterator[Tensor]:
         yield images
 
 
-def _images_in(batch: Any) -> Tensor | None:
+def _images_in(batch: object) -> Tensor | None:
     values = batch.values() if isinstance(batch, Mapping) else ()
     for value in values:
         if isinstance(value, Tensor) and value.ndim >= 4 and value.shape[-3] == 3:

@@ -122,7 +122,7 @@ class Throughput(Callback):
         self._waited_before = 0.0
         self._batches = 0
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: object, **options: object) -> None:
         """Count the batch, and log every few steps; the first batch after a pause only starts the clock."""
         now = time.perf_counter()
         loader: Any = trainer.train_dataloader

@@ -64,7 +64,7 @@ class Stops(Callback):
         when = f"step {trainer.global_step} (epoch {epoch}, batch {batch})"
         self._losses.append((when, PendingCopy(loss.detach())))
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: object, **options: object) -> None:
         """Agree over all ranks whether to continue; a stop is raised by the next hook, once this step is logged.
 
         Raises:
@@ -81,7 +81,7 @@ class Stops(Callback):
         if outcome and not accumulates(trainer):
             self._outcome = outcome
 
-    def on_train_epoch_start(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *args: object, **options: object) -> None:
         """Begin no epoch, if the ranks have agreed to stop."""
         self._raise_if_agreed()
 
@@ -101,7 +101,7 @@ class Stops(Callback):
         else:
             self._install_handlers()
 
-    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **options: Any) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, *args: object, **options: object) -> None:
         """On a single rank, stop if a signal has come; several ranks must agree first, so they stop after the pass."""
         if trainer.world_size == 1:
             signals.check()

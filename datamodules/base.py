@@ -73,7 +73,7 @@ class SampledDataModule(pl.LightningDataModule):
         self._resumed: tuple[Any, dict[str, Any]] = (None, {})  # the Trainer that resumes, and its loader's state
 
     @classmethod
-    def load_from_checkpoint(cls, *_: Any, **__: Any) -> NoReturn:
+    def load_from_checkpoint(cls, *_: object, **__: object) -> NoReturn:
         """Refuse: a checkpoint names no data that are opened."""
         raise ValueError(f"{cls.__name__}: a checkpoint names no data: give the source, {cls.__name__}(SOURCE)")
 
@@ -131,7 +131,7 @@ class SampledDataModule(pl.LightningDataModule):
         """Return the loader of `val_dataloader`."""
         return self.val_dataloader()
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def on_after_batch_transfer(self, batch: object, dataloader_idx: int) -> Any:
         """Prepare a batch on the device (`prepared`), for modules that are none of ours."""
         return prepared(batch)
 

@@ -75,7 +75,7 @@ class CorrespondenceModule(SavedModule):
     """Images of a batch and their axes, float RGB in [0, 1]; the first batch of an epoch is checked."""
     further_keys: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """Let `step` get prepared batches, whoever calls it: a Trainer, Fabric or a loop."""
         super().__init_subclass__(**options)
         if "step" in vars(cls):
@@ -251,7 +251,7 @@ class CorrespondenceModule(SavedModule):
         self.log("val/loss", self.validation_loss, prog_bar=True, batch_size=size)
         return outputs
 
-    def prepared(self, batch: Any) -> Any:
+    def prepared(self, batch: object) -> Any:
         """Return a batch as `step` reads it: floats in [0, 1], its colours applied, several loaders' batches joined."""
         return join_loaders(prepared(batch), next(iter(self.images)))
 
@@ -281,7 +281,7 @@ class CorrespondenceModule(SavedModule):
             raise ValueError(f"{type(self).__name__}.step returned {fault}: it returns a scalar, or a dict with loss")
         return outputs
 
-    def _require_keys(self, batch: Any, read: set[str]) -> None:
+    def _require_keys(self, batch: object, read: set[str]) -> None:
         keys = list(batch) if isinstance(batch, Mapping) else []
         if read.issubset(keys):
             return

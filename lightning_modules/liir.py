@@ -304,5 +304,5 @@ class Liir(MomentumMethod, CorrespondenceModule):
         return plan
 
 
-def _settings(kind: type[S], settings: S | Mapping[str, Any]) -> S:
+def _settings(kind: type[S], settings: S | Mapping[str, object]) -> S:
     return kind(**settings) if isinstance(settings, Mapping) else settings

@@ -1,7 +1,7 @@
 """A linear classifier on frozen features."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -131,6 +131,6 @@ class LinearProbe(CorrespondenceModule):
         milestones = [round(0.6 * steps), round(0.8 * steps)]
         return scheduled(optimizer, lambda step: milestone_factor(step, milestones, 0.1))
 
-    def feature_extractor(self, *arguments: Any, **options: Any) -> nn.Module:
+    def feature_extractor(self, *arguments: object, **options: object) -> nn.Module:
         """Raise ValueError: benchmarks evaluate the probe's encoder by its checkpoint."""
         raise ValueError("LinearProbe: benchmarks evaluate the encoder itself; give them its checkpoint")

@@ -142,7 +142,7 @@ def has_reached_its_length(trainer: Trainer) -> bool:
     return has_steps or has_epochs
 
 
-def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any], places: Sequence[Any] = ()) -> None:
+def stay_within_epoch(trainer: Trainer, checkpoint: dict[str, Any], places: Sequence[object] = ()) -> None:
     """Change the counters of a checkpoint from within an epoch.
 
     The counters get the values that Lightning has in the hook `on_train_batch_end`, from which it can resume. After n

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def parts_of(batch: Any, image: str) -> list[Any]:
+def parts_of(batch: object, image: str) -> list[Any]:
     """Return the batches that Lightning gives to a step, in a list: one, or one of each of several loaders."""
     parts: list[Any] = []
     if isinstance(batch, Mapping) and image not in batch:
@@ -19,7 +19,7 @@ def parts_of(batch: Any, image: str) -> list[Any]:
     return present if present and are_batches else [batch]
 
 
-def join_loaders(batch: Any, image: str) -> Any:
+def join_loaders(batch: object, image: str) -> Any:
     """Join the batches of several loaders to one, by rows; a batch of one loader stays as it is."""
     parts = parts_of(batch, image)
     if len(parts) == 1:

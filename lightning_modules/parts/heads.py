@@ -1,6 +1,6 @@
 """Views of a clip, and projector and predictor of the siamese networks."""
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,6 @@ class ProjectedExtractor(FeatureExtractor):
         """Return a copy whose encoder has its BatchNorms folded into its convolutions."""
         return type(self)(self.inner.folded(), self.head, *self.further)
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self, **values: object) -> Self:
         """Return a copy whose encoder's extractor has other values, by its own `changed(**values)`."""
         return type(self)(self.inner.changed(**values), self.head, *self.further)

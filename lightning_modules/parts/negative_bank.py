@@ -84,7 +84,7 @@ class NegativeBank(KeyQueue):
             # without `clone` torch would save the whole
             destination[f"{prefix}keys"] = self.keys[:filled].clone()
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: object) -> None:
         name = f"{prefix}keys"
         saved = state_dict.get(name)
         if saved is not None and len(saved) < len(self):

@@ -35,7 +35,7 @@ HOOKS = {"on_save_checkpoint", "on_load_checkpoint"}
 """Hooks without which a checkpoint of a subclass could not be read."""
 
 
-def version_mistake(checkpoint: Mapping[str, Any]) -> str:
+def version_mistake(checkpoint: Mapping[str, object]) -> str:
     """Return why a training cannot go on from a checkpoint of ours, for a message; "" if its version permits it."""
     about = checkpoint[METADATA_KEY]
     # metadata of another form are no matter of versions: `check_metadata` refuses them
@@ -43,7 +43,7 @@ def version_mistake(checkpoint: Mapping[str, Any]) -> str:
     return "" if written == FORMAT else f"of another version of vidcorr, format {written} for {FORMAT}"
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return an argument as a value that YAML and checkpoints give back, within containers too.
 
     Example:
@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
 
 def _after_bases(kind: type, hook: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
     @wraps(hook)
-    def after_bases(self: Any, checkpoint: dict[str, Any]) -> None:
+    def after_bases(self: object, checkpoint: dict[str, Any]) -> None:
         getattr(super(kind, self), hook.__name__)(checkpoint)
         hook(self, checkpoint)
 
@@ -88,7 +88,7 @@ class SavedModule(pl.LightningModule):
     evaluated_prefix: ClassVar[str] = "backbone."
     """Prefix of the weights of `evaluated` in a checkpoint."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """Let a subclass's hook for checkpoints that forgets `super()` first call the hook of the bases."""
         super().__init_subclass__(**options)
         # who imports the class may load its checkpoints
@@ -206,11 +206,11 @@ class SavedModule(pl.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]
         cls,
         checkpoint_path: str | Path,
-        map_location: Any = None,
+        map_location: object = None,
         *,
         strict: bool | None = None,
         weights_only: bool = True,
-        **overrides: Any,
+        **overrides: object,
     ) -> Any:
         """Load a checkpoint of this class, as data; Lightning's would call whatever the file names.
 
@@ -288,5 +288,5 @@ class SavedModule(pl.LightningModule):
             self.described = Network.of(self).with_weights_of(source, checkpoint)
 
 
-def _network_name(argument: Any) -> str:
+def _network_name(argument: object) -> str:
     return str(argument["spec"] if isinstance(argument, Mapping) else argument)

@@ -43,7 +43,7 @@ def outputs_in_call(
     kept: dict[str, Any] = {}
     thread, has_graph, end = threading.get_ident(), torch.is_grad_enabled(), Reached()
 
-    def keep(path: str, module: Any, inputs: Any, output: Any) -> None:
+    def keep(path: str, module: object, inputs: object, output: object) -> None:
         if path in kept or threading.get_ident() != thread:
             return
         if torch.is_grad_enabled() is not has_graph:
@@ -74,14 +74,14 @@ def outputs_in_call(
 
 
 def _traced_outputs(
-    network: nn.Module, paths: Collection[str], call: Callable[[Tensor], Any], images: Tensor
+    network: nn.Module, paths: Collection[str], call: Callable[[Tensor], object], images: Tensor
 ) -> dict[str, Any]:
     """Return what `outputs_in_call` returns, in a form that torch.compile traces as one graph."""
     kept: dict[str, Any] = {}
     tables: list[Any] = []
 
     def hook_at(path: str) -> Callable[..., None]:
-        def hook(module: Any, inputs: Any, output: Any) -> None:
+        def hook(module: object, inputs: object, output: object) -> None:
             kept.setdefault(path, _cloned(output))
 
         return hook
@@ -107,8 +107,8 @@ def _traced_outputs(
     return kept
 
 
-def _watching(method: Callable[..., Any], hook: Callable[..., None]) -> Callable[..., Any]:
-    def watching(*arguments: Any, **options: Any) -> Any:
+def _watching(method: Callable[..., object], hook: Callable[..., None]) -> Callable[..., Any]:
+    def watching(*arguments: object, **options: object) -> Any:
         output = method(*arguments, **options)
         hook(None, arguments, output)
         return output
@@ -128,7 +128,7 @@ def part_at(network: nn.Module, path: str) -> Any:
     return part if callable(part) else None
 
 
-def _cloned(output: Any) -> Any:
+def _cloned(output: object) -> Any:
     if isinstance(output, list | tuple):
         return [_cloned(each) for each in output]
     return output.clone() if isinstance(output, Tensor) else output

@@ -13,7 +13,7 @@ M = TypeVar("M", bound=nn.Module)
 class Changeable:
     """Base of modules whose attributes are not set from outside: `changed` returns another object instead."""
 
-    def changed(self, **values: Any) -> Self:
+    def changed(self, **values: object) -> Self:
         """Return a shallow copy with other values of some attributes, by their names; it shares modules and weights."""
         other = copy.copy(self)
         other.__dict__["_modules"] = {**vars(self).get("_modules", {})}  # a module among the values is the copy's alone

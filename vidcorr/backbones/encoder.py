@@ -16,7 +16,7 @@ from .outputs import OWN_METHOD, certain_input
 from .views import NetworkView
 
 
-def inner_network(network: Any) -> Any:
+def inner_network(network: object) -> Any:
     """Return a network as it is; of a module without `forward`, as a LightningModule, its `encoder` or `backbone`.
 
     Raises:

@@ -175,7 +175,7 @@ def wrappers_of(network: Any) -> list[Any]:
     return [network] if inner is None else [network, *wrappers_of(inner)]
 
 
-def unwrapped(network: Any) -> Any:
+def unwrapped(network: object) -> Any:
     """Return the network inside its wrappers (`wrappers_of`); a network without a wrapper as it is."""
     return wrappers_of(network)[-1]
 
@@ -191,7 +191,7 @@ def has_parts(network: object, *names: str) -> bool:
     return all(getattr(network, name, None) is not None for name in names)
 
 
-def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
+def modules_inside(function: Callable[..., object]) -> nn.ModuleList:
     """Return the modules that a function computes with: a method's object, and modules in a closure's variables.
 
     A module itself gives an empty list.
@@ -202,7 +202,7 @@ def modules_inside(function: Callable[..., Any]) -> nn.ModuleList:
 
 
 @contextmanager
-def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
+def attribute_set(holder: object, name: str, value: object) -> Iterator[None]:
     """Set an attribute of an object, such as a network's `forward`, during a block, and restore it."""
     own = dict(vars(holder))  # the object's own attributes; one of its class is back after `delattr` alone
     setattr(holder, name, value)
@@ -214,7 +214,7 @@ def attribute_set(holder: Any, name: str, value: Any) -> Iterator[None]:
             setattr(holder, name, own[name])
 
 
-def features_by(function: Callable[[Tensor], Any], images: Tensor) -> Any:
+def features_by(function: Callable[[Tensor], object], images: Tensor) -> Any:
     """Return the output of a function for images, float RGB `(N, 3, H, W)` in [0, 1], without gradients.
 
     Inference mode is off, because a network may keep tensors, for example a table of positions, and training cannot use

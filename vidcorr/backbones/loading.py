@@ -31,7 +31,7 @@ TRAINED = "as in training"
 
 
 def load(
-    network: Any,
+    network: object,
     pretrained: bool = False,
     seed: int | None = 0,
     *,
@@ -101,7 +101,7 @@ def _load_name(spec: EncoderSpec, of_file: str = "") -> Encoder:
 
 
 def build_feature_extractor(
-    network: Any,
+    network: object,
     stage: str | None = None,
     stride: int | None = None,
     pretrained: bool = False,
@@ -207,13 +207,13 @@ def _load_checkpoint(checkpoint: Any, path: Path, name: str) -> Encoder:
     return encoder.eval().changed(described=encoder.described.with_weights_of(path, checkpoint))
 
 
-def _encoder_of_fields(stated: Any, path: Path) -> Encoder:
+def _encoder_of_fields(stated: object, path: Path) -> Encoder:
     """Make the encoder that a file states, without loading the file's weights."""
     require_small(stated, path)
     return _load_name(replace(EncoderSpec.of(closed(stated, path), path), label=str(path)), of_file=str(path))
 
 
-def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: Any) -> Any:
+def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: object) -> Any:
     """Load the LightningModule that a checkpoint of this project holds, on the CPU, in eval mode.
 
     Args:
@@ -235,7 +235,7 @@ def module_from_checkpoint(path: str | Path, strict: bool = True, **overrides: A
     return module.eval()
 
 
-def trainable_network(spec: Any) -> Encoder:
+def trainable_network(spec: object) -> Encoder:
     """Build the network that a method trains, with random weights or with the weights of a file.
 
     Its input is the one that the network or its weights state. Without a statement, a library's network gets ImageNet's

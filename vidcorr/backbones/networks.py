@@ -90,7 +90,7 @@ class EncoderSpec:
             object.__setattr__(self, attribute, value)
 
     @classmethod
-    def of(cls, stated: Any, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
+    def of(cls, stated: object, source: str | Path, pretrained: bool = False) -> "EncoderSpec":
         """Return the spec of a name, or of the fields that a file holds; its seed is None.
 
         Args:

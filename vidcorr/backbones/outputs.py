@@ -57,7 +57,7 @@ def stage_paths(network: Any) -> dict[str, str]:
     return {name: path for name, path in paths.items() if part_at(network, path)} | {OUTPUT: "forward_features"}
 
 
-def options_of_call(network: Any) -> dict[str, Any]:
+def options_of_call(network: object) -> dict[str, Any]:
     """Return the options by which an image model of `transformers` takes any size; {} for other networks."""
     forward: Any = getattr(network, "forward", None)
     if not str(getattr(forward, "__module__", "")).startswith("transformers."):
@@ -68,14 +68,14 @@ def options_of_call(network: Any) -> dict[str, Any]:
     return {"return_dict": True} | {name: True for name in words if name == "interpolate_pos_encoding"}
 
 
-def is_of_librarys_call(network: Any) -> bool:
+def is_of_librarys_call(network: object) -> bool:
     """Return whether a library, not a user's class or object, defines the call of a network."""
     owners = (network, *type(network).__mro__)
     owner: Any = next((owner for owner in owners if not vars(owner).keys().isdisjoint(CALL)), nn.Module)
     return owner is not network and owner.__module__.partition(".")[0] in LIBRARIES
 
 
-def certain_input(network: Any) -> Input | None:
+def certain_input(network: object) -> Input | None:
     """Return the RGB that a network gets if nobody states it; None if it depends on what its call gives."""
     names = stage_paths(network)
     if options_of_call(network) or (names and is_of_librarys_call(network)):
@@ -107,7 +107,7 @@ def stated_stride(network: object) -> int | None:
     return stride if isinstance(stride, int) else None
 
 
-def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
+def map_of_tokens(output: object, patch: int | None, size: Sequence[int]) -> Any:
     """Return tokens `(N, tokens, C)` as a map `(N, C, h, w)`, without the class and register tokens before them.
 
     An output of another form, with fewer tokens than patches, or over 16 more, is returned as it is.
@@ -131,7 +131,7 @@ def map_of_tokens(output: Any, patch: int | None, size: Sequence[int]) -> Any:
     return output[:, leading:].mT.unflatten(2, (rows, columns))
 
 
-def maps_in(network: object, output: Any, size: Sequence[int]) -> dict[str, Any]:
+def maps_in(network: object, output: object, size: Sequence[int]) -> dict[str, Any]:
     """Return name → map, for the maps in an output of a network's call; tokens become maps.
 
     A dictionary's maps have its keys as names; a list's maps the names in timm's `feature_info`, else their indices.
@@ -175,7 +175,7 @@ def check_map(features: Tensor, name: str) -> None:
         raise NoSuchMap(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
 
 
-def is_map(output: Any) -> bool:
+def is_map(output: object) -> bool:
     """Return whether an output is a tensor `(N, C, h, w)` of real numbers."""
     return isinstance(output, Tensor) and output.ndim == 4 and not output.is_complex()
 
@@ -185,7 +185,7 @@ def has_cells(output: Any) -> bool:
     return is_map(output) and output.shape[2:].numel() > 1
 
 
-def form_of(output: Any) -> str:
+def form_of(output: object) -> str:
     """Return the shape and type of an output, for messages."""
     return f"{tuple(output.shape)} of {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
 

@@ -83,7 +83,7 @@ class TrainedViews:
         # a network may give half precision, which a projector does not take
         return features.to(images.dtype)
 
-    def view_of(self, network: Any, stage: str | None = None) -> Any:
+    def view_of(self, network: object, stage: str | None = None) -> Any:
         """Return the view by which a network, in wrappers or not, is trained.
 
         Raises:
@@ -95,7 +95,7 @@ class TrainedViews:
                 return inner.feature_extractor(stage, None)
             return NetworkView(network, stage, trains=True)
 
-    def _function_of(self, network: Any, stage: str | None) -> Callable[[Tensor], Tensor]:
+    def _function_of(self, network: object, stage: str | None) -> Callable[[Tensor], Tensor]:
         view = self.view_of(network, stage)
         if not makes_views(unwrapped(network)):
             return view.map_of  # without the view's preparation: the images are normalised already

@@ -137,7 +137,7 @@ class Clips(VideoEncoder):
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
-    def _maps_of(self, output: Any, size: tuple[int, int]) -> Tensor:
+    def _maps_of(self, output: object, size: tuple[int, int]) -> Tensor:
         count = self.window // self.tubelet
         patch = patch_of(self.net)
         rows = 0 if patch is None else size[0] // patch

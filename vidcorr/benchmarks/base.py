@@ -94,7 +94,7 @@ class Benchmark(ABC):
     stage: str | None = None
     stride: int | None = None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         """Empty the `conditions` of a class that sets `name` or `read`, unless it sets `conditions` too."""
         super().__init_subclass__(**options)
         has_other_data = any(name in vars(cls) for name in NAMES_OF_DATA)
@@ -163,7 +163,7 @@ class Benchmark(ABC):
         """
         return {name: getattr(self, name) for name in self.conditions if hasattr(self, name)}
 
-    def conditions_in_words(self, facts: Mapping[str, Any]) -> list[str]:
+    def conditions_in_words(self, facts: Mapping[str, object]) -> list[str]:
         """Return the conditions of a result in words, from its `data`; `conditions` gives the words of each fact.
 
         Left out are values that are empty or `usual`, and words that repeat the name of the benchmark: a user's own set

@@ -4,7 +4,6 @@ import logging
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -95,7 +94,7 @@ class SequencePictures:
         self._chosen_for_overlay = evenly_spaced(frames, OVERLAY_FRAMES)
         self._chosen_for_animation = evenly_spaced(frames, FRAMES)
 
-    def add(self, frame: Tensor, results: Any, *beside: Any, truth: Any = None) -> None:
+    def add(self, frame: Tensor, results: object, *beside: object, truth: object = None) -> None:
         """Draw the results of the next frame; the animation has the ground truth in a second picture."""
         t = self._added
         self._added += 1

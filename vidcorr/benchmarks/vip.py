@@ -140,7 +140,7 @@ class VipBenchmark(Benchmark):
         return super().facts(rows, encoder) | definition
 
 
-def scores_of_instances(frames: Sequence[Any]) -> dict[str, float]:
+def scores_of_instances(frames: Sequence[object]) -> dict[str, float]:
     """Return AP from the `matches_of_instances` of frames, under `AP-unofficial` in place of `AP` in each name."""
     return {key.replace("AP", AP): value for key, value in ap_scores(frames).items()}
 

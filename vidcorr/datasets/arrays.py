@@ -57,13 +57,13 @@ def _scalar(stand_in: _Type, content: bytes | str = b"") -> Any:
     return np.frombuffer(as_bytes, stand_in.dtype, count=1)[0]
 
 
-def _sealed(function: Callable[..., Any]) -> Any:
+def _sealed(function: Callable[..., object]) -> Any:
 
     class Sealed:
         # without a `__dict__`, to whose entries a pickle could write
         __slots__ = ()
 
-        def __call__(self, *arguments: Any) -> Any:
+        def __call__(self, *arguments: object) -> Any:
             return function(*arguments)
 
     return Sealed()

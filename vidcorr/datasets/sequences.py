@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -139,7 +138,7 @@ def content_digest(record: object, digest_of: Callable[[Path], str] = file_diges
     """
     lines: list[str] = []
 
-    def add(value: Any) -> None:
+    def add(value: object) -> None:
         """Add a line for each file and array in a value, at any depth; of frames, the first's digest and all sizes."""
         if isinstance(value, Path) and value.is_dir():
             raise DataError(f"{value}: a sequence holds paths of files; a folder that it needs is a text, str(folder)")

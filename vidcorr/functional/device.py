@@ -16,7 +16,7 @@ LARGEST_WORKSPACE = 2**30
 SHARE_OF_MEMORY = 32
 
 
-def to_device(values: Any, device: torch.device) -> Tensor:
+def to_device(values: object, device: torch.device) -> Tensor:
     """Return a tensor or numbers on a device, floats as float32; a copy to a GPU goes through pinned memory."""
     tensor = torch.as_tensor(values)
     if isinstance(values, list | tuple) and tensor.is_floating_point():

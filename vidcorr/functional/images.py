@@ -30,7 +30,7 @@ def as_bytes(images: Tensor) -> Tensor:
     return made_from if version == images._version else images
 
 
-def prepared(batch: Any) -> Any:
+def prepared(batch: object) -> Any:
     """Return a batch, or a collection of several loaders' batches, with floats in [0, 1] and its colours changed."""
     if isinstance(batch, list | tuple):
         return [prepared(part) for part in batch]

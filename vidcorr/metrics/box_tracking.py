@@ -125,7 +125,7 @@ def doubts_on_absence(sequences: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [f"{frames} frames without an annotated box (NaN, first in {first}) are left out"]
 
 
-def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mean_curves(sequences: Sequence[object]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return success curve (21,) and precision curve (51,) over sequences with a scored frame; NaN without any."""
     curves = np.array([*sequences], np.float64).reshape(-1, CURVES)
     defined = curves[~np.isnan(curves[:, 0])]
@@ -133,7 +133,7 @@ def mean_curves(sequences: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[
     return means[: len(OVERLAPS)], means[len(OVERLAPS) :]
 
 
-def one_pass_scores(sequences: Sequence[Any]) -> dict[str, float]:
+def one_pass_scores(sequences: Sequence[object]) -> dict[str, float]:
     """Return the scores of OTB, means over the curves of sequences; NaN without a scored frame.
 
     `success` is the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is the

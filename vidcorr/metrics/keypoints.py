@@ -117,7 +117,7 @@ def pck_counts(
     return torch.stack(counts).sum(dim=1)
 
 
-def pck_scores(videos: Sequence[Any], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
+def pck_scores(videos: Sequence[object], thresholds: Sequence[float] = PCK_THRESHOLDS) -> dict[str, float]:
     """Return PCK at each threshold: the mean over the joints that count in some frame; NaN if none does.
 
     The value of a joint is the fraction of its counted frames, of all videos together, in which it is near enough.

@@ -54,7 +54,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = CLASSES) -> Ten
     return torch.from_numpy(np.stack([shared, in_prediction + in_target - shared, in_prediction, in_target]))
 
 
-def iou_scores(videos: Sequence[Any]) -> dict[str, float]:
+def iou_scores(videos: Sequence[object]) -> dict[str, float]:
     """Return `mIoU`, `mAcc` (mean recall) and `aAcc` (fraction of correct pixels) from areas; NaN without a video.
 
     Areas are summed over the videos before they are divided. The means leave out classes that are neither predicted
@@ -171,7 +171,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     return float((np.diff(right, prepend=0) * envelope).sum() / annotated)
 
 
-def ap_scores(frames: Sequence[Any]) -> dict[str, float]:
+def ap_scores(frames: Sequence[object]) -> dict[str, float]:
     """Return `AP` of part instances and `AP@0.1` … `AP@0.9`, from the results of `match_instances` of frames.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over classes and thresholds as in "Holistic,

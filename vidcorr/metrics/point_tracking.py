@@ -185,7 +185,7 @@ def tapvid_counts(
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
 
-def video_fractions(counts: Any) -> dict[str, float]:
+def video_fractions(counts: object) -> dict[str, float]:
     """Return name → value of `METRICS` from counts of a video, by query or summed; NaN for 0/0."""
     columns = 3 + 3 * len(PIXEL_THRESHOLDS)
     total = np.array(counts, np.int64).reshape(-1, columns).sum(axis=0)
@@ -200,7 +200,7 @@ def video_fractions(counts: Any) -> dict[str, float]:
     return dict(zip(METRICS, map(float, values), strict=True))
 
 
-def track_scores(videos: Sequence[Any]) -> dict[str, float]:
+def track_scores(videos: Sequence[object]) -> dict[str, float]:
     """Return the means of `METRICS` over the counts of videos, in the order in which the official code adds them up.
 
     A mean leaves out videos in which its metric is 0/0, where the original code gives NaN for the data set.

@@ -47,7 +47,7 @@ class RowMetric(Metric):
         self.score = score
         self.add_state("records", default=[], dist_reduce_fx="cat")
 
-    def update(self, prediction: Any, target: Any, *, name: str | None = None, **options: Any) -> None:
+    def update(self, prediction: object, target: object, *, name: str | None = None, **options: object) -> None:
         """Add the row of a sequence.
 
         Args:

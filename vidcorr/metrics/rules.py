@@ -1,7 +1,6 @@
 """Scoring rules of the mask data sets, with their sources; a new data set is a class and an entry here."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +54,7 @@ class YoutubeVosRules(Rules):
         return scores_of_categories(groups)
 
 
-def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Values:
+def scores_of_categories(groups: Mapping[str, Sequence[Mapping[str, object]]]) -> Values:
     """Return YouTube-VOS's scores: J and F of each group with objects, and first their mean, `Overall`.
 
     Example:

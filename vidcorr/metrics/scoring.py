@@ -350,7 +350,7 @@ def values_of_objects(rows: Iterable[Any]) -> dict[tuple[str, Object], Values]:
     return objects
 
 
-def column(objects: Iterable[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+def column(objects: Iterable[Mapping[str, object]], name: str) -> NDArray[np.float64]:
     """Return one value of each object."""
     return np.array([values[name] for values in objects], np.float64)
 

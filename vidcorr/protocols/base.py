@@ -131,7 +131,7 @@ class EvaluationProtocol(BaseModel):
     def __hash__(self) -> int:
         return hash(self.digest())
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
         """Return the protocol with changed fields, checked as by `with_changes`; pydantic would not check them."""
         return self.with_changes(**update or {})
 
@@ -174,7 +174,7 @@ class EvaluationProtocol(BaseModel):
 
     @classmethod
     def named(
-        cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, Any] | None = None
+        cls, name: "str | EvaluationProtocol", benchmark: str | None = None, changes: Mapping[str, object] | None = None
     ) -> Any:
         """Return a protocol by its name, for a benchmark; its class is that of `class_for`.
 
@@ -248,7 +248,7 @@ class EvaluationProtocol(BaseModel):
         imported.values_of(self.source, self.benchmark or "")
         return imported(**dict(self) | defaults_of_users_fields(imported))
 
-    def with_changes(self, **fields: Any) -> Self:
+    def with_changes(self, **fields: object) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
         A change back to the source's value disappears from the name. `name` replaces the name.
@@ -276,7 +276,7 @@ class EvaluationProtocol(BaseModel):
             changed._named = self._named
         return changed
 
-    def brought_by_features(self, **fields: Any) -> Self:
+    def brought_by_features(self, **fields: object) -> Self:
         """Return this protocol with values that the network's features decide, such as their stride.
 
         Raises:
@@ -457,7 +457,7 @@ def defaults_of_users_fields(kind: type[EvaluationProtocol]) -> dict[str, Any]:
     return defaults
 
 
-def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error: ValidationError) -> ValueError:
+def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, object], error: ValidationError) -> ValueError:
     mistake = error.errors()[0]
     field = str(mistake["loc"][0])
     expected = mistake["msg"].removeprefix("Input should be ")
@@ -468,7 +468,7 @@ def _refusal(kind: type[EvaluationProtocol], arguments: Mapping[str, Any], error
     return ValueError(f"{protocol}: {text}")
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     """Return a field's value as text for names; equal values have equal texts, so 6.0 is `6`."""
     if isinstance(value, tuple):
         return ",".join(map(_as_text, value))
@@ -492,7 +492,7 @@ def _value_of_text(text: str, kind: type[EvaluationProtocol], field: str) -> Any
     return text
 
 
-def _as_plain_type(value: Any) -> Any:
+def _as_plain_type(value: object) -> Any:
     if isinstance(value, list | tuple | range):
         return tuple(map(_as_plain_type, value))
     if isinstance(value, np.generic):

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import chain
-from typing import Any
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
@@ -19,7 +18,7 @@ def fixed(values: Iterable[float], digits: int) -> list[str]:
     return [f"{value:.{digits}f}" if value == value else "" for value in values]
 
 
-def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
+def csv_of_records(records: Sequence[Mapping[str, object]]) -> str:
     """Return records, column → value, as CSV text; the first line names all columns in order of appearance.
 
     Example:

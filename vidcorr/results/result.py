@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite, isnan, nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field
 
@@ -323,7 +323,7 @@ class Result(Exact):
         """Return the declaration of a score; by default, that of a fraction of which more is better."""
         return next((score for score in self.declared if score.name == key), Score(key))
 
-    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+    def texts(self, values: Mapping[str, object]) -> dict[str, str]:
         """Return name → text, as printed everywhere, of scores or a row's values that are floats: no counts."""
         floats = {name: value for name, value in values.items() if isinstance(value, float)}
         return {name: shown(value, self.declaration(name)) for name, value in floats.items()}

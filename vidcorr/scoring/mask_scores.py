@@ -265,7 +265,7 @@ class MaskFolders:
 
 
 def draw_masks(
-    output: Path, video: str, annotations: MaskFolder, predictions: MaskFolder, curves: Mapping[str, Any]
+    output: Path, video: str, annotations: MaskFolder, predictions: MaskFolder, curves: Mapping[str, object]
 ) -> None:
     """Draw the annotated frames of a video with their predicted masks: an animation, and an overlay of five frames.
 

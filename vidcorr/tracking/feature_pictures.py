@@ -23,7 +23,7 @@ COLUMNS = 5
 
 @torch.no_grad()
 def write_features(
-    output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
+    output: Path, network: object, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
     """Write a PNG or JPEG of five evenly spaced frames, and below each its features as three principal components.
 
@@ -49,7 +49,7 @@ def write_features(
 
 
 def _as_for_masks(
-    network: Any, stream: FrameStream, protocol: str | None, short_side: int
+    network: object, stream: FrameStream, protocol: str | None, short_side: int
 ) -> tuple[FrameEncoder, tuple[int, int]]:
     """Return an encoder under the protocol by which masks are followed, and the (H, W) of reduced frames."""
     mask_prompt = MaskPrompt.of(np.ones(stream.size, np.uint8))
@@ -58,7 +58,7 @@ def _as_for_masks(
 
 
 def write_maps(
-    output: Path, network: Any, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
+    output: Path, network: object, stream: FrameStream, protocol: str | None = None, short_side: int = SHORT_SIDE
 ) -> None:
     """Write the feature maps of a video as .npz; all maps are in memory until the end.
 

@@ -42,7 +42,7 @@ POINTS = "-points"
 
 
 def follow(
-    network: Any,
+    network: object,
     video: str | Path | FrameStream | Iterable[Tensor],
     prompts: Prompts,
     protocol: str | AnyProtocol | None = None,
@@ -154,7 +154,7 @@ def prompts_of_video(given: Prompts, video: FrameStream | GivenFrames) -> dict[i
     return dict(sorted(prompts.items()))
 
 
-def _checked(prompt: Any) -> Any:
+def _checked(prompt: object) -> Any:
     if not isinstance(prompt, Prompt):
         name = type(prompt).__name__
         raise DataError(f"a prompt is MaskPrompt.of(…), BoxPrompt.of(…) or PointPrompt.of(…), got {name}")
@@ -162,7 +162,7 @@ def _checked(prompt: Any) -> Any:
 
 
 def encoder_of(
-    network: Any, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
+    network: object, prompt: Prompt, protocol: str | AnyProtocol | None, propagator: Propagator = LabelPropagator
 ) -> FrameEncoder:
     """Return the network under the protocol by which a prompt is followed; for boxes it is SiamFC's tracker."""
     loaded = load(network)

@@ -36,7 +36,7 @@ OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
 
 
 def predict_video(
-    network: Any,
+    network: object,
     video: str | Path | FrameStream,
     prompts: Prompts,
     output_dir: str | Path,
@@ -103,7 +103,7 @@ def predict_video(
 
 
 def _record_at_start(
-    stream: FrameStream, encoder: FrameEncoder, short_side: int, metadata: Mapping[str, Any]
+    stream: FrameStream, encoder: FrameEncoder, short_side: int, metadata: Mapping[str, object]
 ) -> dict[str, Any]:
     rules = encoder.protocol
     named = {"name": name_of(rules), "benchmark": rules.benchmark}
@@ -124,7 +124,7 @@ def _record_at_start(
     }
 
 
-def _write_record(folder: Path, content: Mapping[str, Any]) -> None:
+def _write_record(folder: Path, content: Mapping[str, object]) -> None:
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
 
 

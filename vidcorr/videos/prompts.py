@@ -127,7 +127,7 @@ class MaskPrompt(Prompt):
     kind = "mask"
 
     @classmethod
-    def of(cls, given: Any) -> Self:
+    def of(cls, given: object) -> Self:
         """Build the prompt of a PNG, or of ids (H, W).
 
         Raises:
@@ -262,7 +262,7 @@ class PointPrompt(Prompt):
         return self
 
 
-def _numbers(rows: Sequence[Any], columns: str, source: str) -> NDArray[np.float64]:
+def _numbers(rows: Sequence[object], columns: str, source: str) -> NDArray[np.float64]:
     """Return a row of finite numbers per object, `(rows, columns)`.
 
     Args:

@@ -186,7 +186,7 @@ class GivenFrames:
             return map(self._checked, self._remaining)
         return (self._checked(self._listed[index]) for index in range(t, len(self._listed)))
 
-    def _checked(self, frame: Any) -> Tensor:
+    def _checked(self, frame: object) -> Tensor:
         """Return a frame, a tensor or an array `(3, H, W)`, as a tensor.
 
         Raises:

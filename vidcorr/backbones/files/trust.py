@@ -62,7 +62,7 @@ def refuse(names: Iterable[str], source: str | Path) -> None:
             raise Refused(f"{source}: names {quoted}, which is not of vidcorr: {remedy}")
 
 
-def closed(stated: Any, source: str | Path) -> Any:
+def closed(stated: object, source: str | Path) -> Any:
     """Return the network that a file names, as a name or fields by which nothing is opened or fetched.
 
     Args:
@@ -98,7 +98,7 @@ def closed(stated: Any, source: str | Path) -> Any:
     return {key: value for key, value in fields.items() if key != "pretrained"} | {"spec": name}
 
 
-def closed_arguments(kind: Any, arguments: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
+def closed_arguments(kind: object, arguments: Mapping[str, object], source: str | Path) -> dict[str, Any]:
     """Return the arguments of a class in a file, with each network `closed`, and without weights of a library.
 
     A network is the argument `backbone` or `spec`, or one that the class or a base annotates as `NetworkName`.
@@ -189,7 +189,7 @@ def own_arguments(arguments: object) -> dict[str, Any]:
     return {str(name): value for name, value in items if not str(name).startswith("_")}
 
 
-def make(recipe: object, source: str | Path, **overrides: Any) -> Any:
+def make(recipe: object, source: str | Path, **overrides: object) -> Any:
     """Build the module that a file names, with fresh weights, if the file may name its class.
 
     Args:
@@ -235,13 +235,13 @@ def constructed(kind: Any, arguments: Mapping[str, Any], source: str | Path, **o
     return module
 
 
-def _hints(function: Any) -> dict[str, Any]:
+def _hints(function: object) -> dict[str, Any]:
     with suppress(NameError, TypeError):
         return get_type_hints(function)
     return {}
 
 
-def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def as_annotated(kind: object, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Return arguments of a class or function, converted by pydantic to the annotated types.
 
     An argument without annotation, or that does not fit its annotation, stays as it is.
@@ -259,7 +259,7 @@ def as_annotated(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return converted
 
 
-def without_arguments_of_bases(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def without_arguments_of_bases(kind: type, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Return the arguments that the constructor of a class takes: Lightning saves the arguments of its bases too.
 
     Arguments that neither the class nor a base takes stay, so that the constructor refuses them.

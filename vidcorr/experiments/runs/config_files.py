@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     """Return a list as it is, and any other value in a list."""
     return value if isinstance(value, list) else [value]
 

@@ -76,7 +76,7 @@ def names_of(parser: argparse.ArgumentParser) -> list[str]:
     return re.findall(r"--[\w.-]+", parser.format_usage())  # argparse has no public list of them
 
 
-def several(name: str, metavar: str, about: str, kind: Any = None) -> Flag:
+def several(name: str, metavar: str, about: str, kind: object = None) -> Flag:
     """Return a flag that takes one value or more, and may be repeated: `--on a b` is `--on a --on b`."""
     return Flag(name, about, nargs="+", action="extend", default=[], type=kind, metavar=metavar)
 

@@ -115,7 +115,7 @@ class Record(Exact):
         """Read the record in a folder."""
         return read_model(cls, folder / FILE, FORMAT, "is not the record of a run, or damaged")
 
-    def changed(self, **fields: Any) -> Record:
+    def changed(self, **fields: object) -> Record:
         """Return the record with other values of some fields."""
         return self.model_copy(update=fields)
 
@@ -451,7 +451,7 @@ def _global_batch(batch: Any, trainer: Mapping[str, Any]) -> Any:
     return batch if number in ("auto", -1, "-1") else [batch, devices]
 
 
-def _callbacks_that_act(configured: Any) -> list[Any]:
+def _callbacks_that_act(configured: object) -> list[Any]:
     """Return the callbacks that may change a step of a training: all but vidcorr's and Lightning's `OBSERVERS`."""
     acting = []
     for callback in as_list(configured):

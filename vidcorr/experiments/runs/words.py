@@ -83,7 +83,7 @@ def root_of(args: Sequence[str]) -> Path:
     return _root(known.root, contents)
 
 
-def _root(named: str | None, contents: Sequence[Mapping[str, Any]]) -> Path:
+def _root(named: str | None, contents: Sequence[Mapping[str, object]]) -> Path:
     trainers = [content.get("trainer") for content in contents]
     roots = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, Mapping)]
     return user_path(named or next(filter(None, reversed(roots)), ROOT))
@@ -148,7 +148,7 @@ def _is_network(value: str) -> bool:
     return is_named or is_checkpoint(spec) or is_folder_of_model(spec) or run_named(spec) is not None
 
 
-def _code_in(content: Any) -> Iterator[str]:
+def _code_in(content: object) -> Iterator[str]:
     """Yield the texts, at any depth, by which a parser would import code: a class, or a function of a package here."""
     if isinstance(content, str):
         is_dotted = re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", content)

@@ -49,7 +49,7 @@ def members(kind: type, names: str) -> list[tuple[str, type]]:
 
 
 def run(
-    name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, Any], items: int, together: int = 1
+    name: str, variant: str, kind: type[ctypes.Structure], values: Mapping[str, object], items: int, together: int = 1
 ) -> int:
     """Call a compiled function on ranges of the items, on as many threads as torch has; return the sum of its counts.
 

@@ -30,7 +30,7 @@ def affinity_of_cells(
     cells: Tensor,
     protocol: LabelProtocol,
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
-    network: Any = None,
+    network: object = None,
 ) -> CellAffinity:
     """Return the affinity of query cells y, x (N, 2) of the last frame to the cells of each reference frame.
 

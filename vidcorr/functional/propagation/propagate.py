@@ -379,7 +379,7 @@ class LabelPropagator:
             )
 
 
-def with_rule_of(protocol: P, propagator: Any) -> P:
+def with_rule_of(protocol: P, propagator: object) -> P:
     """Return a protocol with a user's rule of propagation in its name and digest; `LabelPropagator` is none."""
     rule = None if propagator is LabelPropagator else name_of_rule(propagator)
     # a name such as vfs+rule=X does not bring the code of X
@@ -388,7 +388,7 @@ def with_rule_of(protocol: P, propagator: Any) -> P:
     return protocol.with_changes(rule=rule)
 
 
-def name_of_rule(propagator: Any) -> str:
+def name_of_rule(propagator: object) -> str:
     """Return the name of a user's rule, `module.Class`, with the arguments of a `functools.partial`.
 
     Example:

@@ -98,7 +98,7 @@ def overlay_masks(frame: Tensor, mask: Tensor, labelled: bool = False) -> Pictur
     return _labelled(picture, labels) if labelled else picture
 
 
-def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
+def draw_boxes(frame: Tensor, boxes: object, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
     """Draw boxes as a bright line on a dark line, with labels above their corners: uint8 RGB `(H, W, 3)`.
 
     Args:

@@ -148,7 +148,7 @@ def heat_map_sheet(
     names: Sequence[str] | None = None,
     width: int = 300,
     propagator: Callable[[Tensor, Any], LabelPropagator] = LabelPropagator,
-    network: Any = None,
+    network: object = None,
 ) -> Picture:
     """Draw the weights with which a cell of the last frame takes its label from the cells of reference frames.
 
