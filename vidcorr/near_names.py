@@ -1,15 +1,16 @@
 """The nearest known name in answer to an unknown one."""
 
+import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: the known name that is probably meant; "" if none is near."""
-    forms = {_core(name): name for name in known}
-    near = get_close_matches(_core(written), forms, n=1, cutoff=0.54)
-    return f"; did you mean {forms[near[0]]}?" if near else ""
+    likeness = {name: SequenceMatcher(None, _core(name), _core(written)).ratio() for name in known}
+    nearest = max(likeness, key=likeness.__getitem__, default="")
+    return f"; did you mean {nearest}?" if likeness.get(nearest, 0) >= 0.54 else ""
 
 
 def _core(name: str) -> str:
-    return name.lower().lstrip("-").rpartition("/")[2]
+    return re.split("[./]", name.lower().lstrip("-").removesuffix(".yaml"))[-1]

@@ -28,7 +28,7 @@ def scored(monkeypatch, here):
     data = {"missing_videos": ["c", "d"], "rules": {"name": "davis-2017"}}
     result = davis_result({"J&F-Mean": 0.25}, rows=rows, data=data)
     functions = Mock(**{f"{name}.return_value": result for name in ("score", "score_boxes", "score_tracks")})
-    for name, module in (("score", "masks"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
+    for name, module in (("score", "mask_scores"), ("score_boxes", "tracks"), ("score_tracks", "tracks")):
         monkeypatch.setattr(f"vidcorr.scoring.{module}.{name}", getattr(functions, name))
     for name in ("Otb", "TapVid"):
         monkeypatch.setattr(f"vidcorr.datasets.{name}", lambda root, **_: root)

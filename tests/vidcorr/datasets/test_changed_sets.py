@@ -91,8 +91,9 @@ def test_real_sets_are_read_as_they_are(real_data, folder, reader, arguments, vi
 
 def test_parts_of_otb(monkeypatch, tmp_path):
     refused(DataError, "no sequence; expected", datasets.Otb, tmp_path, None)
-    monkeypatch.setattr(datasets.otb, "list_images", lambda folder: tuple(Path(f"{t}.jpg") for t in range(1, 901)))
-    monkeypatch.setattr(datasets.otb, "image_size", Mock())
-    monkeypatch.setattr(datasets.otb, "read_boxes", Mock(return_value=np.ones((471, 4))))
-    frames = datasets.otb._sequence("David", Path("David", "groundtruth_rect.txt")).frames
+    paths = tuple(Path(f"{t}.jpg") for t in range(1, 901))
+    monkeypatch.setattr(datasets.otb_files, "list_images", lambda folder: paths)
+    monkeypatch.setattr(datasets.otb_files, "image_size", Mock())
+    monkeypatch.setattr(datasets.otb_files, "read_boxes", Mock(return_value=np.ones((471, 4))))
+    frames = datasets.otb_files._sequence("David", Path("David", "groundtruth_rect.txt")).frames
     assert (frames[0].stem, frames[-1].stem) == ("300", "770")

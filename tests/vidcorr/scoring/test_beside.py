@@ -31,7 +31,7 @@ PAIRED.append((TapVidBenchmark, "points", {"changes": {"query_mode": "strided"}}
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch):
     """They take half of the time."""
-    for module in ("masks", "otb", "tap_vid"):
+    for module in ("mask_benchmark", "otb", "tap_vid"):
         monkeypatch.setattr(f"vidcorr.benchmarks.{module}.SequencePictures", Mock())
 
 
