@@ -2,6 +2,8 @@
 
 import hashlib
 import inspect
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -188,6 +190,9 @@ def weights_digest(module: nn.Module) -> str:
     """Return a digest (12 hexadecimal digits) of the types, shapes and numbers of all weights, without their names."""
     tensors = [each.detach().contiguous() for each in module.state_dict().values() if isinstance(each, Tensor)]
     digest = hashlib.blake2b("; ".join(f"{each.dtype} {tuple(each.shape)}" for each in tensors).encode())
-    for tensor in tensors:
-        digest.update(PendingCopy(tensor.reshape(-1).view(torch.uint8)).wait().numpy().data)
+    contents = (each.reshape(-1).view(torch.uint8) for each in tensors)
+    for device, parts in groupby(contents, key=attrgetter("device")):
+        # one copy from a device, not one for each weight
+        for part in parts if device.type == "cpu" else [PendingCopy(torch.cat([*parts])).wait()]:
+            digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
