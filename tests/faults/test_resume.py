@@ -27,6 +27,7 @@ SIGNALS = [("SIGTERM", "SIGTERM", 143, 10, "validation", 0), ("SIGINT", "Ctrl-C"
 
 
 @pytest.mark.parametrize(("name", "shown", "status", "step", "place", "workers"), SIGNALS)
+@pytest.mark.sampled(2, "exhaustive")
 def test_a_signal_saves_the_step(name, shown, status, step, place, workers, whole, video_folder, tmp_path):
     blow = harm("Strike", name=name, step=step, place=place, group=True)
     command = words("VFSMoCo", tmp_path, source=video_folder, callbacks=(blow,), num_workers=workers)

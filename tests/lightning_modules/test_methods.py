@@ -293,6 +293,7 @@ def test_a_backbone_that_is_unfrozen_later_follows_the_schedule(name):
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(3, "exhaustive")
 def test_a_compiled_method_is_trained_and_tested(name):
     module = tiny(name)
     trainer = quiet_trainer(max_epochs=1, limit_train_batches=1)
