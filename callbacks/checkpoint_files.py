@@ -104,7 +104,11 @@ def _readable(value: object) -> Any:
 
 
 def require_savable(trainer: Trainer, pl_module: LightningModule) -> None:
-    """Refuse arguments and states that no checkpoint can hold: before the first step, not at the first save."""
+    """Refuse arguments and states that no checkpoint can hold: before the first step, not at the first save.
+
+    Raises:
+        ValueError: naming the argument or the callback.
+    """
     states = {f"{type(each).__name__}.state_dict": each.state_dict() for each in trainer.callbacks}  # type: ignore[attr-defined]
     for part in filter(None, (pl_module, trainer.datamodule)):  # type: ignore[attr-defined]
         states |= {f"{type(part).__name__}: argument {name}": value for name, value in part.hparams.items()}

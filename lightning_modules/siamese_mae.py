@@ -24,7 +24,27 @@ DECODER_HIDDEN = 2048
 
 
 def sine_cosine_positions(rows: int, columns: int, width: int) -> Tensor:
-    """Return the fixed position embedding of a grid and of its class token, whose position is zero."""
+    """Return the fixed position embedding of a grid and of its class token, whose position is zero.
+
+    The first half of the channels encodes the column, the second half the row, each as `[sin(p ω_k), cos(p ω_k)]` with
+    `ω_k = 10000^(−k / (width / 4))`.
+
+    Source: MAE (He et al., CVPR 2022), `models_mae.py`.
+
+    Args:
+        rows: rows of the grid.
+        columns: columns of the grid.
+        width: channels, a multiple of 4.
+
+    Returns:
+        `(1, 1 + rows · columns, width)`, float32, the class token first.
+
+    Example:
+        >>> sine_cosine_positions(1, 2, 4)
+        tensor([[[0.0000, 0.0000, 0.0000, 0.0000],
+                 [0.0000, 1.0000, 0.0000, 1.0000],
+                 [0.8415, 0.5403, 0.0000, 1.0000]]])
+    """
     quarter = width // 4
     frequencies = 10000.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")

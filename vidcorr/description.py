@@ -117,7 +117,22 @@ OF_RANDOM = Input(mean=IMAGENET_MEAN, std=IMAGENET_STD, source="of random weight
 def stated_input(
     mean: Sequence[float] | None = None, std: Sequence[float] | None = None, name: str | None = None
 ) -> Input | None:
-    """Return the input that a caller states, by mean and deviation or by a name; None if all arguments are None."""
+    """Return the input that a caller states, by mean and deviation or by a name; None if all arguments are None.
+
+    Args:
+        mean: three numbers, with `std`.
+        std: three numbers, with `mean`.
+        name: a key of `INPUTS`, in place of the numbers.
+
+    Raises:
+        ValueError: for a mean without a deviation, or both beside a name.
+
+    Example:
+        >>> print(stated_input(name="half"))
+        RGB normalised by 0.5, 0.5, 0.5 / 0.5, 0.5, 0.5 (stated by the caller)
+        >>> stated_input() is None
+        True
+    """
     if (mean is None) != (std is None) or (name and mean is not None):
         raise ValueError("input: give --mean and --std together, or --input alone")
     if name is not None:
@@ -178,6 +193,15 @@ class Network(BaseModel):
             source: the file.
             checkpoint: its content. `global_step` is Lightning's; seed and recipe stand in the entry `run` of a
                 training by command. What is missing, or of another type, is unknown.
+
+        Example:
+            >>> network = Network(name="ResNet-18", seed=7, loaded=False)  # random weights, drawn with seed 7
+            >>> content = {"run": {"seed": 1, "recipe": "3f2a"}, "global_step": 600}
+            >>> loaded = network.with_weights_of("runs/last.ckpt", content)
+            >>> loaded.row, loaded.seed, loaded.recipe, loaded.step
+            ('ResNet-18, weights of last.ckpt', 1, '3f2a', 600)
+            >>> network.with_weights_of("own.pth", {"run": {"seed": "one"}}).seed is None
+            True
         """
         content = checkpoint if isinstance(checkpoint, Mapping) else {}
         run = content.get("run")

@@ -57,7 +57,10 @@ def _is_expected(error: BaseException) -> bool:
 
 
 def _is_of_lost_rank(error: BaseException, message: str) -> bool:
-    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`."""
+    """Return True if an error follows from the end of another rank: by its type, or by the words of `LOST_RANK`.
+
+    The words, such as "connection reset", do not count in errors of ours, or in an OSError, which a download may raise.
+    """
     may_be_of_ranks = not _is_ours(error) and not isinstance(error, OSError)
     return "DistError" in _names_of(error) or (may_be_of_ranks and bool(signals.LOST_RANK.search(message)))
 
@@ -81,7 +84,10 @@ def _end_of_traceback(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with codes (`\\x1b`) in place of letters that cannot be printed; line breaks stay."""
+    """Return a text with codes (`\\x1b`) in place of letters that cannot be printed; line breaks stay.
+
+    Such letters in a file's name could move a terminal's cursor, or turn the direction of the words behind them.
+    """
     shown = ""
     for letter in text:
         is_shown = letter.isprintable() or letter == "\n"
@@ -90,7 +96,23 @@ def printable(text: str) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    r"""Return the message of an error in one line."""
+    r"""Return the message of an error in one line.
+
+    jsonargparse lists the reasons for all types that an option accepts, indented below their option and class: the
+    innermost reasons are kept, with the lines above them.
+
+    Example:
+        >>> message_of(ValueError("key:\n  Errors:\n    - no int\n    - no list\n  Given value: x"))
+        'key: no int; no list'
+        >>> message_of(ValueError("key:\n    - no int\n    - Expected a <class 'NoneType'>"))
+        'key: no int'
+        >>> message_of(ValueError("key:\n  Class A\n  Class B:\n    - no int"))
+        'key: Class B: no int'
+        >>> message_of(ValueError("key:\n  - Expected a <class 'NoneType'>"))
+        "key: Expected a <class 'NoneType'>"
+        >>> message_of(ValueError("a\nb\n")), message_of(ValueError(""))
+        ('a b', '')
+    """
     lines = [line for line in str(error).splitlines() if line.strip()]
     deepest = max(map(_indent, lines), default=0)
     if deepest == 0:

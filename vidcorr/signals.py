@@ -84,7 +84,13 @@ def check() -> None:
 
 @contextmanager
 def handled(defer: bool = False, further: Iterable[int] = ()) -> Iterator[None]:
-    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing."""
+    """Turn signals within a block into the exception `Stopped`; outside the main thread do nothing.
+
+    Args:
+        defer: False: a signal ends the block at once; True: a signal waits until the block calls `check`, but a second
+            Ctrl-C ends the block at once.
+        further: signals of `REQUEUE` to handle too.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

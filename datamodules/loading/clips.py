@@ -68,7 +68,18 @@ class ReplacingDataset(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """`items`: number of items."""
+        """`items`: number of items; `digest`: digest of the items' weights, and of their paths below the shared folder.
+
+        A checkpoint holds the fingerprint, by which a resumed run recognises its data: this function must not change.
+
+        Example:
+            >>> ReplacingDataset(["/data/sets/a/1.mp4", "/data/sets/ab/2.mp4"], length=2, seed=0).fingerprint
+            {'items': 2, 'digest': 'f3b95842ca0b'}
+            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0).fingerprint  # moved
+            {'items': 2, 'digest': 'f3b95842ca0b'}
+            >>> ReplacingDataset(["/mnt/a/1.mp4", "/mnt/ab/2.mp4"], length=2, seed=0, weights=[1, 2]).fingerprint
+            {'items': 2, 'digest': 'dd6850229c76'}
+        """
         paths = list(map(os.fsdecode, self._paths.tolist()))
         shared = os.path.commonprefix(paths).rfind("/") + 1  # noqa: RUF071 - cut to whole folders here
         names = [path[shared:] for path in paths]
@@ -80,7 +91,11 @@ class ReplacingDataset(Dataset[Sample]):
         return os.fsdecode(self._paths[item])
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
-        """Return the item for an attempt to read sample `index`."""
+        """Return the item for an attempt to read sample `index`.
+
+        With weights, every item is drawn in proportion to its weight. Without weights, attempt 0 takes item `index`
+        modulo the number of items, and later attempts take a random item.
+        """
         if self._cumulative_weights is not None:
             ticket = int(torch.randint(int(self._cumulative_weights[-1]), (), generator=generator))
             return int(np.searchsorted(self._cumulative_weights, ticket, side="right"))  # in whose stretch it lies
@@ -89,10 +104,21 @@ class ReplacingDataset(Dataset[Sample]):
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
-        """Make a sample of an item: name → value, without `failures`."""
+        """Make a sample of an item: name → value, without `failures`.
+
+        Raises:
+            DataError: if the item cannot be used.
+        """
 
     def __getitem__(self, key: Key | int) -> Sample:
-        """Read a sample; if its item cannot be used, try further items, unless `replaces` is False."""
+        """Read a sample; if its item cannot be used, try further items, unless `replaces` is False.
+
+        Args:
+            key: epoch and index of the sample; an index alone, from a sampler that is not ours, is of epoch 0.
+
+        Raises:
+            DataError: if the item cannot be used and is not replaced, or `ATTEMPTS` items in a row cannot be used.
+        """
         key = (0, key) if isinstance(key, int) else key
         failures: list[str] = []
         for attempt in range(ATTEMPTS):
@@ -152,7 +178,20 @@ class ClipDataset(ReplacingDataset):
 
 
 def draw_frames(video: OpenedVideo, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, list[np.ndarray]]:
-    """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames."""
+    """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames.
+
+    The second draw starts from the same generator state as the first, so that the outcome is a function of the state
+    and the file only.
+
+    Args:
+        sampling: (number of frames, generator=) → frame indices.
+
+    Returns:
+        Frame indices (n,) long; the n frames (H, W, 3) uint8.
+
+    Raises:
+        DecodingError: if a frame cannot be decoded.
+    """
     state = generator.get_state()
     indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
@@ -176,7 +215,11 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def start_worker(worker: int) -> None:
-    """Prepare a worker process: one thread for OpenCV, a process group of its own, and an end with its parent."""
+    """Prepare a worker process: one thread for OpenCV, a process group of its own, and an end with its parent.
+
+    Ctrl-C, SLURM and torchrun signal a whole process group. A worker that died by such a signal would break the step
+    that its parent wants to finish and save. Signals that came before the new group are discarded.
+    """
     import cv2
 
     cv2.setNumThreads(0)

@@ -161,7 +161,10 @@ class ResumableLoader(DataLoader[BatchT]):
         self.tell = tell
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place at which a resumed run begins."""
+        """Return the place at which a resumed run begins, `epoch` and number of `batches` before, and facts of `data`.
+
+        With a Trainer the batches are counted that it has trained on, because workers load ahead of the training.
+        """
         epoch, batches = self.place
         if self.trainer is not None:
             batches = batches_trained(self.trainer)
@@ -182,7 +185,13 @@ class ResumableLoader(DataLoader[BatchT]):
         return facts | getattr(self.dataset, "fingerprint", {})
 
     def _begin_pass(self) -> tuple[int, int]:
-        """Decide where a new pass starts, and set the sampler's epoch."""
+        """Decide where a new pass starts, and set the sampler's epoch.
+
+        The first pass after `load_state_dict` begins at the loaded place; if the place is the end of an epoch, with the
+        next epoch. If `set_epoch` has chosen another epoch, the loaded place does not count. Every other pass begins at
+        the start of an epoch: the epoch that `set_epoch` chose; without a choice the next epoch after a whole pass, and
+        the same epoch again after a pass that was broken off.
+        """
         sampler = self.sampler
         if not isinstance(sampler, ClipSampler):
             return 0, 0
@@ -209,7 +218,12 @@ class ResumableLoader(DataLoader[BatchT]):
         return sampler.epoch, taken
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield the batches of a pass from its first batch on; count the batches and the seconds waited for them."""
+        """Yield the batches of a pass from its first batch on; count the batches and the seconds waited for them.
+
+        Raises:
+            DataError: if the pass cannot begin at its place, or shared memory is full.
+            RuntimeError: for a worker that has ended, or gives no batch within `timeout` seconds.
+        """
         # a generator: it starts at the first next(), after Lightning has restored the epoch and its batches
         epoch, taken = self._begin_pass()
         self.place = (epoch, taken)
@@ -242,7 +256,10 @@ class ResumableLoader(DataLoader[BatchT]):
 
 
 def _wait_for_batches(batches: Iterator[BatchT], patience: float) -> Iterator[BatchT]:
-    """Yield batches of torch's loader; after each of its short time limits ask again, until `patience` is over."""
+    """Yield batches of torch's loader; after each of its short time limits ask again, until `patience` is over.
+
+    At each time limit torch looks whether a worker was killed, so a killed worker is found early.
+    """
     began = time.monotonic()
     while True:
         try:

@@ -43,6 +43,12 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
 
     Returns:
         (n,) long, ascending, in [0, L).
+
+    Example:
+        >>> distant_indices(8, 8, torch.Generator())
+        tensor([0, 1, 2, 3, 4, 5, 6, 7])
+        >>> distant_indices(3, 6, torch.Generator())  # a video shorter than the clip
+        tensor([0, 0, 1, 1, 2, 2])
     """
     edges = [-(-i * num_frames // n) for i in range(n + 1)]  # first integer at or after each segment's start
     draws = torch.rand(n, dtype=torch.float64, generator=generator).tolist()
@@ -54,7 +60,21 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
 
 
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
-    """Draw n frames at a fixed interval from a random start; indices beyond the end become the last frame."""
+    """Draw n frames at a fixed interval from a random start; indices beyond the end become the last frame.
+
+    Args:
+        num_frames: length of the video, at least 1.
+        n: frames wanted, at least 1.
+        interval: δ, at least 0; 0 repeats a frame (VFS, Table 2 "same frame", Table 3 δ = 0).
+        generator: source of the draw.
+
+    Returns:
+        (n,) long, ascending, in [0, num_frames).
+
+    Example:
+        >>> continuous_indices(5, 4, 3, torch.Generator())  # a video shorter than the clip
+        tensor([0, 3, 4, 4])
+    """
     starts = max(num_frames - (n - 1) * interval, 1)
     start = torch.randint(starts, (), generator=generator)
     return (start + interval * torch.arange(n)).clamp_(max=num_frames - 1)
@@ -72,7 +92,16 @@ class FrameSampling(ABC):
 
     @abstractmethod
     def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-        """Draw the frames of a clip."""
+        """Draw the frames of a clip.
+
+        Args:
+            num_frames: length of the video, at least 1.
+            n: frames wanted, at least 1.
+            generator: source of the draws.
+
+        Returns:
+            (n,) long, in [0, num_frames).
+        """
 
 
 @dataclass(frozen=True)
@@ -218,7 +247,26 @@ class FractionPairs(FrameSampling):
 def random_crops(
     height: int, width: int, count: int, area: tuple[float, float], generator: torch.Generator
 ) -> list[Box]:
-    """Draw `count` boxes of random resized crops independently."""
+    """Draw `count` boxes of random resized crops independently.
+
+    As in torchvision, the fraction of the area is uniform, and so is the logarithm of width / height, from 3/4 to 4/3
+    (`RATIOS`). The first of ten attempts whose box fits into the frame counts; if no box fits, the largest centred box
+    with a permitted ratio is taken.
+
+    Args:
+        height: height of the frame, pixels.
+        width: width of the frame, pixels.
+        count: number of boxes.
+        area: smallest and largest fraction of the frame's area, in (0, 1].
+        generator: source of the draws; their number does not depend on the size of the frame.
+
+    Returns:
+        Top, left, height and width of each box, pixels.
+
+    Example:
+        >>> random_crops(90, 120, count=2, area=(0.2, 1.0), generator=seeded_generator(0))
+        [(7, 14, 81, 70), (9, 27, 72, 55)]
+    """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
 
@@ -271,7 +319,13 @@ class Crops(ABC):
 
     @abstractmethod
     def __call__(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-        """Make the squares (T, 3, size, size) uint8 of a training clip."""
+        """Make the squares (T, 3, size, size) uint8 of a training clip.
+
+        Args:
+            frames: T arrays (H, W, 3) uint8.
+            generator: source of the draws.
+            size: side of the squares, pixels.
+        """
 
     def of_evaluation(self, frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
         """Make the squares (T, 3, size, size) of a held-out clip: by default the largest centred ones; draw nothing."""

@@ -52,7 +52,35 @@ class TargetPairs(ReplacingDataset):
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], visible: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Return which boxes are usable for training: finite, in the image, of sensible size, and not hidden."""
+    """Return which boxes are usable for training: finite, in the image, of sensible size, and not hidden.
+
+    Part of the box must lie in the image. Sides are 20 to 500 px and 1 to 50 % of the frame's sides; width / height is
+    between 1/4 and 4. The visible part (0 to 8), if known, is above 1 and above 0.3 of the sequence's maximum.
+    Source: SiamFC code of VFS, which does not check the position of the box.
+
+    Args:
+        boxes: (T, 4) one-based x, y, width, height.
+        size: (height, width) of the frames, pixels.
+        visible: (T,) visible parts.
+
+    Returns:
+        (T,) bool.
+
+    Example:
+        >>> sides = [(20, 20), (500, 200), (25, 100), (19.9, 30), (501, 150), (40, 201), (25, 101), (104, 25)]
+        >>> boxes = np.array([[1, 1, width, height] for width, height in sides])
+        >>> usable_boxes(boxes, size=(400, 1000))
+        array([ True,  True,  True, False, False, False, False, False])
+        >>> usable_boxes(np.array([[1, 1, 39.9, 30], [1, 1, 40, 30], [1, 1, np.nan, 30]]), size=(2000, 4000))
+        array([False,  True, False])
+        >>> corners = [(-29, 10), (10, -40), (101, 10), (10, 81), (-28, 10), (10, -28), (100, 10), (10, 80)]
+        >>> usable_boxes(np.array([[x, y, 30.0, 30] for x, y in corners]), size=(80, 100))  # the first four lie outside
+        array([False, False, False, False,  True,  True,  True,  True])
+        >>> usable_boxes(boxes[[0, 0, 0, 0]], size=(400, 1000), visible=np.array([8, 2.5, 2.4, 0]))
+        array([ True,  True, False, False])
+        >>> usable_boxes(boxes[[0, 0, 0]], size=(400, 1000), visible=np.array([1.05, 1, 2]))
+        array([ True, False,  True])
+    """
     corners = boxes[:, :2]
     sides = boxes[:, 2:]
     extent = np.array(size[::-1])  # width, height of the frame
@@ -68,7 +96,21 @@ def usable_boxes(
 
 
 def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
-    """Draw two frame indices, the earlier first, uniformly from all pairs less than `max_gap` apart."""
+    """Draw two frame indices, the earlier first, uniformly from all pairs less than `max_gap` apart.
+
+    Args:
+        frames: (n,) indices to choose from, ascending.
+        max_gap: frames; the two frames are closer than this.
+        generator: source of the draw.
+
+    Returns:
+        The pair, or None if no frames are close enough.
+
+    Example:
+        >>> draw_pair(np.array([0, 99, 300]), max_gap=100, generator=torch.Generator())
+        (0, 99)
+        >>> draw_pair(np.array([0, 100, 300]), max_gap=100, generator=torch.Generator())
+    """
     # of each frame, the number of later frames with which it makes a pair
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
     ends = np.cumsum(partners)  # pairs are numbered in the order of their first frame; a frame's pairs end here
@@ -84,7 +126,19 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
 def training_crop(
     image: NDArray[np.uint8], box: NDArray[np.float64], size: int, generator: torch.Generator
 ) -> NDArray[np.uint8]:
-    """Cut a crop at the tracker's scale, shifted by up to `SHIFT` of its pixels and zoomed by up to `STRETCH`."""
+    """Cut a crop at the tracker's scale, shifted by up to `SHIFT` of its pixels and zoomed by up to `STRETCH`.
+
+    As in the SiamFC code of VFS, one of OpenCV's five interpolations, drawn at random, resizes it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: one-based x, y, width, height.
+        size: side of the crop, pixels; the target has the same scale as in an exemplar of `EXEMPLAR` px.
+        generator: source of the draws.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
     import cv2
 
     stretch, down, across, choice = torch.rand(4, dtype=torch.float64, generator=generator).tolist()

@@ -34,12 +34,29 @@ def means_over_ranks(scalars: Mapping[str, Tensor | float], device: torch.device
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
-    """Return this rank's rows of a tensor of the rows of all ranks, or of this rank alone."""
+    """Return this rank's rows of a tensor that holds the rows of all ranks.
+
+    Args:
+        gathered: `(ranks · rows, …)`, a result of `all_rows` or drawn alike on all ranks; or `(rows, …)`, of this rank
+            alone, which is returned unchanged.
+        rows: number of rows per rank.
+    """
     first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0
     return gathered[first : first + rows]
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator for the draws of a method, for example of the key (seed, epoch, batch)."""
+    """Return a CPU generator for the draws of a method, for example of the key (seed, epoch, batch).
+
+    Its seed is Python's hash of the key. A negative number enters as a tuple, because `hash(-1) == hash(-2)`.
+
+    Example:
+        >>> keyed_generator(0, 1, 2).initial_seed()  # published runs drew by these seeds
+        2187946392326065592
+        >>> keyed_generator(0, 1, 3).initial_seed()  # its hash is negative
+        6518244400208145034
+        >>> keyed_generator(-1).initial_seed() == keyed_generator(-2).initial_seed()
+        False
+    """
     distinct = tuple(number if number >= 0 else (-number,) for number in key)
     return torch.Generator().manual_seed(hash(distinct) % 2**63)

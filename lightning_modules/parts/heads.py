@@ -10,10 +10,20 @@ from vidcorr.backbones.extractor import FeatureExtractor, View
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a clip `(B, n, …)` into its first and last half, `(B, n/2, …)`, the views of VFS (section 3.2).
+    """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
+
+    Args:
+        clip: `(B, n, …)`, frames in time order.
+
+    Returns:
+        Two tensors `(B, n/2, …)`.
 
     Raises:
         ValueError: if n is odd.
+
+    Example:
+        >>> split_views(torch.tensor([[0, 1, 2, 3]]))
+        (tensor([[0, 1]]), tensor([[2, 3]]))
     """
     if clip.shape[1] % 2:
         raise ValueError(f"a clip of {clip.shape[1]} frames has no two halves: set data.frames to an even number")

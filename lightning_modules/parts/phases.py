@@ -43,7 +43,21 @@ class LiirSchedule:
         require_at_least(1, warmup_accumulation=self.warmup_accumulation)
 
     def samples_before(self, step: int, batch_samples: int, epoch_batches: int) -> int:
-        """Return the number of samples before an optimiser step, over all ranks."""
+        """Return the number of samples before an optimiser step, over all ranks.
+
+        Args:
+            step: optimiser steps before this one.
+            batch_samples: samples of a batch, over all ranks.
+            epoch_batches: number of batches of an epoch.
+
+        Example:
+            >>> schedule = LiirSchedule(warmup_epochs=1)  # two batches a step in the first epoch, then one
+            >>> [schedule.samples_before(step, batch_samples=2, epoch_batches=4) for step in range(5)]
+            [0, 4, 8, 10, 12]
+            >>> schedule = LiirSchedule(warmup_epochs=2)  # here the last step of an epoch has one batch
+            >>> [schedule.samples_before(step, batch_samples=2, epoch_batches=3) for step in range(6)]
+            [0, 4, 6, 10, 12, 14]
+        """
         epoch_steps = math.ceil(epoch_batches / self.warmup_accumulation)
         warmup_steps = self.warmup_epochs * epoch_steps
         if step >= warmup_steps:
@@ -52,7 +66,15 @@ class LiirSchedule:
         return batch_samples * (epoch * epoch_batches + epoch_step * self.warmup_accumulation)
 
     def factor(self, step: int, batch_samples: int, epoch_batches: int) -> float:
-        """Return the factor on `warmup_lr` at an optimiser step, in both phases."""
+        """Return the factor on `warmup_lr` at an optimiser step, in both phases.
+
+        Arguments as of `samples_before`.
+
+        Example:
+            >>> schedule = LiirSchedule(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
+            >>> [round(schedule.factor(step, batch_samples=2, epoch_batches=4), 3) for step in range(7)]
+            [1.0, 1.0, 0.1, 0.09, 0.075, 0.025, 0.025]
+        """
         samples = self.samples_before(step, batch_samples, epoch_batches)
         warmup_samples = batch_samples * self.warmup_epochs * epoch_batches
         if samples < warmup_samples:

@@ -20,6 +20,10 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: float = 0) -> float
         step: optimiser steps before this one.
         total_steps: length of the run, steps; the factor stays 0 beyond it.
         warmup_steps: length of the rise, steps.
+
+    Example:
+        >>> [round(cosine_factor(step, 6, warmup_steps=2), 2) for step in (0, 1, 2, 4, 6, 9)]
+        [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
     """
     if step < warmup_steps:
         return step / warmup_steps
@@ -28,12 +32,31 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: float = 0) -> float
 
 
 def milestone_factor(time: float, milestones: Sequence[float], factor: float) -> float:
-    """Return `factor` to the power n, n being the number of milestones that a time has reached."""
+    """Return `factor` to the power n, n being the number of milestones that a time has reached.
+
+    Args:
+        time: number of steps or of epochs so far.
+        milestones: in the same unit, ascending.
+        factor: factor at each milestone.
+
+    Example:
+        >>> milestone_factor(8, (6, 8), 0.5)
+        0.25
+    """
     return factor ** bisect_right(milestones, time)
 
 
 def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
-    """Return the factor of the learning rate after a fraction of the samples: a stair that begins at 1."""
+    """Return the factor of the learning rate after a fraction of the samples: a stair that begins at 1.
+
+    Args:
+        fraction: fraction of the samples, 0 at the start.
+        steps: the stair: a fraction → the factor beyond it, in ascending order.
+
+    Example:
+        >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
+        0.5
+    """
     factors = [1.0, *steps.values()]
     return factors[bisect_left(list(steps), fraction)]
 
@@ -49,13 +72,23 @@ class FactorLR(LambdaLR):
 
 
 def scheduled(optimizer: Optimizer, factor: Callable[[int], float]) -> OptimizerLRSchedulerConfig:
-    """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`."""
+    """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`.
+
+    Args:
+        optimizer: the optimiser; its rates are those of factor 1.
+        factor: optimiser steps so far → factor on the rates of the next step. It may depend on the run's length: a
+            resumed run calls its own function, at the checkpoint's step.
+    """
     schedule = FactorLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
 
 def continue_schedule(schedule: object) -> None:
-    """Set the rates of a resumed run by its own schedule."""
+    """Set the rates of a resumed run by its own schedule, whose length may differ from the schedule in the checkpoint.
+
+    Otherwise the first step of a longer run would have the checkpoint's rate, which is 0 after a finished run. A
+    schedule of another kind, by a user's method, continues as torch restores it.
+    """
     if isinstance(schedule, FactorLR):
         for group, rate in zip(schedule.optimizer.param_groups, schedule.get_lr(), strict=True):
             group["lr"] = rate

@@ -19,7 +19,25 @@ Encode = Callable[[Tensor], Tensor]
 
 @contextmanager
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
-    """Normalise groups of a batch separately within the context; all other layers see the whole batch."""
+    """Normalise groups of a batch separately within the context; all other layers see the whole batch.
+
+    Outputs and gradients equal a separate pass per group, to rounding. A BatchNorm updates its running statistics once
+    per group, in the order of the batch. A single pass is faster: convolutions see a large batch, and weights are
+    converted to half precision once.
+
+    Only torch's BatchNorm and its subclasses (SyncBatchNorm, timm's BatchNorms) are split: any other layer that
+    depends on the batch would see all groups together.
+
+    Args:
+        network: network that contains the BatchNorms.
+        groups: number of consecutive parts of equal length; it must divide the length of a batch.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1, affine=False)
+        >>> with batch_norm_groups(norm, 2):
+        ...     norm(torch.tensor([[1.0], [3.0], [20.0], [40.0]])).flatten().round()
+        tensor([-1.,  1., -1.,  1.])
+    """
     parts = network.modules() if groups > 1 else ()
     norms: list[Any] = [part for part in parts if isinstance(part, _BatchNorm)]
     for norm in norms:
@@ -72,7 +90,27 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
 
 def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
-    """Deal the videos of each group out to all groups, as evenly as possible and at random."""
+    """Deal the videos of each group out to all groups, as evenly as possible and at random.
+
+    Of several groups, each of at least two videos, every group then holds videos of at least two groups.
+
+    Args:
+        groups: number of groups over all ranks.
+        videos: number of videos per group.
+        generator: on the CPU.
+
+    Returns:
+        `(groups, videos)` long, the videos of the groups after the shuffle; video v of group g has index g · videos +
+        v.
+
+    Raises:
+        ValueError: for several groups of a single video, because a video alone in a group is always normalised by
+            itself.
+
+    Example:
+        >>> deal_videos(4, 3, torch.Generator().manual_seed(0)).tolist()  # as in published runs
+        [[3, 8, 10], [2, 6, 11], [0, 5, 9], [1, 4, 7]]
+    """
     if groups > 1 and videos < 2:
         raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])

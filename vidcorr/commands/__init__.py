@@ -95,7 +95,16 @@ OPTIONS_OF_RUN = (
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Args:
+        args: command and arguments after `vidcorr`; None: the arguments of the process.
+
+    Raises:
+        SystemExit: with status 2 after wrong arguments, and 1 after another mistake of the user, both with a one-line
+            message (`--debug` raises the error instead); 130 after Ctrl-C, 143 after SIGTERM; 141, without a message,
+            if the reader of the output leaves, as `head` does.
+    """
     if args is None:  # a process of its own
         gc.disable()  # until `start_collector`: what modules make while they load is not garbage
     given = sys.argv[1:] if args is None else args

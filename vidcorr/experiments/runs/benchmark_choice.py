@@ -40,7 +40,21 @@ class BenchmarkChoice:
     variant: str = ""
 
     def with_arguments(self, **new: Any) -> BenchmarkChoice:
-        """Return the choice with other arguments of the constructor."""
+        """Return the choice with other arguments of the constructor.
+
+        Args:
+            **new: name → value; None keeps the config's. A new `protocol` also drops the config's `changes`; new
+                `changes` are added to the config's; a new `root` replaces `{root}` in the other arguments too.
+
+        Example:
+            >>> choice = BenchmarkChoice("davis", "own.Davis", {"protocol": "vfs", "changes": {"topk": 1}}, {})
+            >>> choice.with_arguments(changes={"radius": 2}, stage=None).arguments
+            {'protocol': 'vfs', 'changes': {'topk': 1, 'radius': 2}}
+            >>> choice.with_arguments(protocol="crw").arguments
+            {'protocol': 'crw'}
+            >>> BenchmarkChoice("my", "own.Mine", {"list": "{root}/val.txt"}, {}).with_arguments(root="/data").arguments
+            {'list': '/data/val.txt', 'root': '/data'}
+        """
         stated = {name: value for name, value in new.items() if value is not None}
         arguments = dict(self.arguments)
         if "root" in stated:
@@ -54,7 +68,15 @@ class BenchmarkChoice:
         return replace(self, arguments=arguments | stated)
 
     def build(self) -> Benchmark:
-        """Return the benchmark."""
+        """Return the benchmark.
+
+        Raises:
+            UsageError: for a class that is not a benchmark, or a wrong argument.
+
+        Example:
+            >>> BenchmarkChoice("davis", "vidcorr.DavisBenchmark", {"root": "DAVIS"}, {}, variant="res3").build().name
+            'davis/res3'
+        """
         from jsonargparse import ArgumentError, ArgumentParser
 
         from ...benchmarks.base import Benchmark
@@ -102,7 +124,22 @@ def chosen_benchmarks(flags: Any) -> list[BenchmarkChoice]:
 
 
 def read_on(texts: Iterable[str]) -> list[BenchmarkChoice]:
-    """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch."""
+    """Read benchmarks and their data folders; a folder may be missing, as `fit` can generate it. Imports no torch.
+
+    Args:
+        texts: `NAME=FOLDER` or `NAME`; equal texts count once. NAME is a config in the project's `configs/benchmarks/`,
+            a file with the ending .yaml or .yml, or a class, `module:Class`. FOLDER replaces the config's `root`, and
+            `{root}` in its other arguments.
+
+    Raises:
+        UsageError: for an unknown name, a config that cannot be read or names no benchmark, or a NAME with two folders,
+            whose results would have one name.
+
+    Example:
+        >>> (choice,) = read_on(["my_videos:Mine=/data"])
+        >>> choice.config, choice.class_path, choice.arguments
+        ('my_videos:Mine', 'my_videos.Mine', {'root': '/data'})
+    """
     found: list[BenchmarkChoice] = []
     text_of: dict[str, str] = {}
     for text in dict.fromkeys(texts):
@@ -162,7 +199,15 @@ def _expanded(choice: BenchmarkChoice, flags: Any, changes: Mapping[str, list[An
 
 
 def read_changes(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML; return field → values."""
+    """Read texts `FIELD=VALUE,VALUE,…` with values in YAML; return field → values.
+
+    Raises:
+        UsageError: for any other text, or a field that is named twice.
+
+    Example:
+        >>> read_changes(["radius=3,6", "topk=null"])
+        {'radius': [3, 6], 'topk': [None]}
+    """
     changes: dict[str, list[Any]] = {}
     for text in texts:
         field, _, value = text.partition("=")

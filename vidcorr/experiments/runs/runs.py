@@ -161,7 +161,15 @@ class RunFolder(NamedTuple):
 
     @classmethod
     def named(cls, name: str | Path | None) -> RunFolder:
-        """Find a run by a path from here or from `runs`: its folder, or one above, of the newest with a checkpoint."""
+        """Find the folder of a training.
+
+        Args:
+            name: the folder of a run, a path from here or from `runs`, such as `version_41`; or a folder above runs,
+                which names the newest training below it that has a checkpoint; None: the folder `runs`.
+
+        Raises:
+            ValueError: if the name is a file, or there is no such training.
+        """
         path = user_path(ROOT if name is None else name)
         folder = folder_of_run(path)
         if folder is not None:
@@ -259,7 +267,11 @@ class Run:
             self._go_on_in(earlier)
 
     def choose_checkpoint(self, config: Any) -> str | None:
-        """Return the checkpoint that the run loads, or None."""
+        """Return the checkpoint that the run loads, or None; note in `record` the training, its length and its origin.
+
+        Raises:
+            SystemExit: with status 0, if the training of `--ckpt_path last` has already ended at this length.
+        """
         checkpoint: str | None = config.ckpt_path
         length = ", ".join(f"{limit}={config.trainer.get(limit)}" for limit in LIMITS)
         self.record = self.record.changed(length=length)
@@ -411,6 +423,14 @@ def digest_of_training(config: Any) -> str:
 
     Args:
         config: parsed configuration of the first start.
+
+    Example:
+        >>> from jsonargparse import Namespace
+        >>> def digest(batch, **trainer):
+        ...     data = Namespace(init_args=Namespace(batch_size=batch, num_workers=8))
+        ...     return digest_of_training(Namespace(ckpt_path="last", trainer=Namespace(**trainer), data=data))
+        >>> digest(32, devices=2) == digest(64, devices=1, max_epochs=3), digest(32, devices=1) == digest(64, devices=1)
+        (True, False)
     """
     begin = None if config.ckpt_path == "last" else config.ckpt_path  # "last" is of this training itself
     return text_digest(_text_of_training(config, config.get("seed_everything"), begin))
@@ -470,7 +490,16 @@ def folder_of_run(path: Path) -> Path | None:
 
 
 def run_named(word: str, which: str = "best") -> tuple[Path, str] | None:
-    """Return the folder of a run and "best" or "last", by a word such as `RUN` or `RUN/last`; None for another word."""
+    """Read a word that may name a run.
+
+    Args:
+        word: `RUN`, the folder of a run, a path from here or from `runs`; `RUN/best` or `RUN/last` names a checkpoint
+            of it.
+        which: the checkpoint of `RUN` alone: "best" or "last".
+
+    Returns:
+        Folder of the run, and "best" or "last"; None if the word names no run.
+    """
     path = user_path(word)
     folder = folder_of_run(path)
     if folder is None and path.name in ("best", "last"):

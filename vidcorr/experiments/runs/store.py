@@ -83,6 +83,18 @@ def run_missing(jobs: Sequence[Job], output: str | Path) -> Iterator[dict[Job, R
 
     Ranks of torchrun share the sequences of each job; only the first rank prints. All ranks get the results, and the
     process group lasts until the end of the `with` block.
+
+    Args:
+        jobs: networks and benchmarks; jobs with equal folders run once.
+        output: folder of the results.
+
+    Yields:
+        Job → result, without failed jobs and jobs that another process runs.
+
+    Raises:
+        DataError: for wrong data; before any work.
+        ValueError: if jobs failed, with their number and the first one's error; after the block.
+        OSError: if the folder cannot be written.
     """
     store = Store(user_path(output))
     with process_group() as is_first:
@@ -114,7 +126,19 @@ class Store:
     made: dict[str, Result] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
-        """Run the jobs without a stored result; an error of a job goes to `failures`, and the next job runs."""
+        """Run the jobs without a stored result; an error of a job goes to `failures`, and the next job runs.
+
+        Args:
+            jobs: jobs with equal folders run once.
+
+        Returns:
+            Job → result, new or stored, without failed jobs and jobs that another process runs.
+
+        Raises:
+            DataError: for wrong data; before any work.
+            OSError: if the folder cannot be written.
+            ValueError: for networks that differ between the ranks; before any work.
+        """
         with Ranks() as ranks:
             with ranks.together():
                 job_of_folder = {job.folder: job for job in jobs}  # `folder` reads the data, and refuses wrong data
