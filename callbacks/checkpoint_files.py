@@ -194,10 +194,6 @@ def require_state(checkpoint: Any, source: str | Path) -> Any:
     return checkpoint
 
 
-RESTORES = ("restore_training_state", "load_state_dict")
-"""Functions that restore the states of a run, apart from its weights."""
-
-
 @contextmanager
 def faults_of_state(trainer: Trainer) -> Iterator[None]:
     """Context that turns an error by a damaged state in a checkpoint into an error of one line that names the file.
@@ -214,8 +210,7 @@ def faults_of_state(trainer: Trainer) -> Iterator[None]:
         raise
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        places = {frame.name for frame in frames}
-        is_restored = not places.isdisjoint(RESTORES) and "restore_model" not in places
+        is_restored = any(frame.name == "restore_training_state" for frame in frames)
         # the optimiser's own code, or a function that it calls
         is_of_torch = any(f"torch{os.sep}optim{os.sep}" in frame.filename for frame in frames[-3:])
         is_of_state = is_restored or is_of_torch

@@ -85,7 +85,13 @@ class SampledDataModule(pl.LightningDataModule):
         """Keep the state, and the Trainer that resumes: `train_dataloader` gives the state to the new loader.
 
         The Trainer may ask for the loader before Lightning restores loaders itself.
+
+        Raises:
+            ValueError: for a state of another form, as in a damaged checkpoint.
         """
+        if not isinstance(state_dict, dict) or not state_dict.keys() >= {"epoch", "batches", "data"}:
+            state = f"its state of a run, {type(self).__name__}, is of another form"
+            raise ValueError(f"{getattr(self.trainer, 'ckpt_path', None)}: is damaged: {state}")
         self._resumed = (self.trainer, state_dict)
 
     def train_dataloader(self) -> ResumableLoader[Any]:
