@@ -1,4 +1,4 @@
-"""What one core reads of your data: `python docs/examples/feeding.py SOURCE FRAMES BATCHES`.
+"""Measure the clips that a core reads of your data: `python docs/examples/feeding.py SOURCE FRAMES BATCHES`.
 
 SOURCE is a folder, a list or an address. Seconds are of the processor: other work on the machine does not count.
 """

@@ -1,4 +1,4 @@
-"""What a network has and gives: its stages by name, its input, and its outputs, read as maps."""
+"""Stages of a network by name, its input, and its outputs, read as maps."""
 
 import inspect
 from collections.abc import Mapping, Sequence

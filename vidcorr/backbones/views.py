@@ -265,7 +265,7 @@ class NetworkView(FeatureExtractor):
         return network(pixel_values=images, **self.options) if self.options else network(images)
 
     def _maps(self, outputs: Mapping[str, Any], paths: Mapping[str, str], size: Sequence[int]) -> dict[str, Any]:
-        """Return stage → map, for the stages whose outputs are there; what is no map stays as it is."""
+        """Return stage → map of the outputs that are there; an output that is no map stays as it is."""
         padded = [side + -side % self.pads_to for side in size]
         has_channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
         maps: dict[str, Any] = {}

@@ -171,6 +171,7 @@ def predicted_frames(sequence: MaskSequence) -> set[int]:
 
 
 def mask_file(sequence: MaskSequence, t: int) -> Path:
+    """Return the path of a frame's predicted mask, below the folder of predictions."""
     return Path(sequence.name, f"{sequence.frames[t].stem}.png")
 
 

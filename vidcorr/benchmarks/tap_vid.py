@@ -137,6 +137,7 @@ class TapVidBenchmark(Benchmark):
 def draw(
     output: Output, sequence: PointSequence, queries: PointQueries, tracks: PointTracks, protocol: PointProtocol
 ) -> None:
+    """Draw some tracks of a sequence, and their true points, into the pictures of the output."""
     chosen = evenly_spaced(len(queries), DRAWN)
     # pixels of the frame per pixel of the raster
     pixel = np.array(sequence.size[::-1]) / protocol.scored_size

@@ -12,6 +12,7 @@ from .lists import read_names
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
+    """Return the folders of a subset's sequences, in the order of its list.txt."""
     folder = root / subset
     return tuple(folder / name for name in read_names(folder / "list.txt"))
 

@@ -1,4 +1,4 @@
-"""What a folder is: one answer for `--on`, `--model`, TRUTH and the readers of data sets."""
+"""Layouts of folders: one answer for `--on`, `--model`, TRUTH and the readers of data sets."""
 
 from pathlib import Path
 

@@ -29,6 +29,7 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the content of a JSON file; DataError if it is none."""
     with errors_at(f"{path}: is not JSON", RecursionError):
         return json.loads(read_text(path))
 

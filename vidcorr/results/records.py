@@ -110,7 +110,7 @@ class ScoreRecord:
 
     @property
     def origin(self) -> str:
-        """What all seeds of one name share: the recipe of their training, else their architecture.
+        """Recipe of the training, which all seeds of a name share; else the architecture.
 
         A recipe is a digest of a training's configuration without seeds. Random weights, and networks whose
         architecture has no name, have the name of the network here; predictions of others have their kind.

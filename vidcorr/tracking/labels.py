@@ -144,6 +144,7 @@ def rescaled(points: Tensor, size: Size, other: Size) -> Tensor:
 
 
 def first_only(frames: Iterable[Tensor], annotation: Tensor) -> Annotated:
+    """Pair the first frame with its annotation, and the further frames with None."""
     return zip(frames, chain([annotation], repeat(None)), strict=False)
 
 

@@ -1,4 +1,4 @@
-"""What a file may name: one of our methods, or a network of the list; the user's own code is named by the user.
+"""Names in files: a file may name our methods and the networks of a list; the user's own code is named by the user.
 
 A file holds plain values. Its class is looked up in our list, or it is one that the user has named. The network in its
 arguments becomes a listed name without weights (`closed`), before it is made: to make it opens no file and fetches

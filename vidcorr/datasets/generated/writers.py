@@ -116,6 +116,7 @@ def numbered(pattern: str, numbers: Iterable[int]) -> list[str]:
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
+    """Write a file of lines, and the folder it lies in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
 

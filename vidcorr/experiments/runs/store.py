@@ -68,7 +68,7 @@ class Job:
 
     @functools.cached_property
     def own_code(self) -> str | None:
-        """As `digest_of_own_code`."""
+        """Digest of the user's code and weights, "" or None (`digest_of_own_code`)."""
         return digest_of_own_code(self.network, self.benchmark)
 
     @property
