@@ -54,7 +54,7 @@ test-floor: setup $(FLOOR)/ready  ## fast tests with the oldest packages that py
 	$(subst $(BIN),$(FLOOR)/bin,$(PYTEST)) -m "not slow" $(FLOOR_TESTS)
 	$(FLOOR)/bin/python -m pytest tests/test_other_systems.py
 
-speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; a minute
+speed: setup  ## each part against the method it replaces, as a table in docs/speed.md; three minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed
 
 gpu: setup  ## the tests that need a GPU, a training under DDP, and the times
