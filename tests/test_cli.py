@@ -148,6 +148,11 @@ def test_another_method_than_a_configs_takes_none_of_its_arguments_and_a_subclas
     assert (own.class_path.rpartition(".")[2], own.init_args.queue_size, own.init_args.base_lr) == ("OwnMoCo", 8, 9)
 
 
+def test_a_class_of_this_process_is_named_by_its_name_alone(capsys):
+    refused(SystemExit, "^0$", main, ["fit", "--model=OwnMoCo", "--data=Own", "--print_config"])
+    assert f"class_path: {__name__}.OwnMoCo" in capsys.readouterr().out
+
+
 def test_videos_without_a_data_module_are_our_clips():
     plain = parsed("fit", "--model=VFSSimSiam", "--data=VideoDataModule", "--data.source=videos").data
     for words in (["--data.source=videos"], ["--data.init_args.source=videos"], ["--data.source", "videos"]):

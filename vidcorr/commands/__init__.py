@@ -159,9 +159,11 @@ def run_command(args: Sequence[str]) -> None:
 
 def run_by_trainer(command: str, words: Sequence[str]) -> None:
     """Run a command by LightningCLI; all but `fit` may have the name of a run as first word."""
-    parser = Parser(prog=f"vidcorr {command}", add_help=False, allow_abbrev=False)
-    parser.add_argument("--model", action="append", default=[])
-    require_networks(parser.parse_known_args(words)[0].model, [*dir(vidcorr), "null"])
+    # else a class that the user's script has made may have any name
+    if "pytorch_lightning" not in sys.modules:
+        parser = Parser(prog=f"vidcorr {command}", add_help=False, allow_abbrev=False)
+        parser.add_argument("--model", action="append", default=[])
+        require_networks(parser.parse_known_args(words)[0].model, [*dir(vidcorr), "null"])
     if command != "fit" and words and not words[0].startswith("-"):
         from .resume import measure_run
 
@@ -181,8 +183,7 @@ def run_tool(command: Command, words: Sequence[str]) -> None:
         words, further = words[:number], words[number:]
     flags = parse(command, words)
     flags.further = further
-    given = [getattr(flags, name, None) for name in ("network", "model")]
-    require_networks([*getattr(flags, "networks", ()), *filter(None, given)])
+    require_networks(filter(None, [*getattr(flags, "networks", ()), *map(vars(flags).get, ("network", "model"))]))
     if hasattr(command.module, "require"):
         command.module.require(flags)  # before torch is imported, which takes seconds
     warnings.formatwarning = line_of_warning

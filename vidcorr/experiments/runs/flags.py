@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -134,7 +134,7 @@ NETWORK_FLAGS: Flags = (
 """Flags that say more of a named network: its weights and its input."""
 
 
-def require_networks(texts: Sequence[str], methods: Sequence[str] = ()) -> None:
+def require_networks(texts: Iterable[str], methods: Sequence[str] = ()) -> None:
     """Refuse what can be no network by its name alone, before torch is imported; `methods` are further names.
 
     Raises:
